@@ -15,6 +15,7 @@ CANNOT_LISTEN = 106
 NO_WORKSPACE = 107
 WRONG_VERSION = 108
 USAGE = 109
+OUTPUT_LOST = 110
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 
@@ -29,6 +30,7 @@ MEANINGS: dict[int, str] = {
     NO_WORKSPACE: "the working folder does not exist on the worker",
     WRONG_VERSION: "client and worker speak different protocol versions",
     USAGE: "client.py, worker.py or a script was called wrongly",
+    OUTPUT_LOST: "what the job wrote could not be written here (disk full)",
     NOT_EXECUTABLE: "the program was found but cannot be executed",
     NOT_FOUND: "the program was not found",
 }

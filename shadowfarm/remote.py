@@ -1,0 +1,306 @@
+"""One job on one worker, from the client's side."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from typing import Protocol
+
+from . import statuses, system
+from .errors import FarmError, JobLost, NotStarted
+from .job import INPUT_WINDOW_BYTES, STDIN, JobSpec
+from .outcome import JobResult
+from .reactor import Reactor, Timer
+from .signals import FATAL
+from .streams import Plan, RawTerminal, Sink
+from .wire import Link, PeerService, WireError
+
+
+class Control(Protocol):
+    """Where a client's signals come from: the process itself, or somebody who passes them on."""
+
+    def fileno(self) -> int:
+        """Readable when there are signals to take."""
+
+    def take(self) -> list[int]:
+        """The signals since the last call."""
+
+
+class Interrupted(Exception):
+    """A signal came that ends the client, before the job had started."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class NoSlotInTime(FarmError):
+    """Workers are there, but none had a slot within TIMEOUT. Nothing was started."""
+
+    status = statuses.NO_WORKER
+
+
+class ClientService(PeerService):
+    """What a client offers to a worker: to be told of its job. Calls before a job is there, or after, are dropped."""
+
+    def __init__(self) -> None:
+        self.job: RemoteJob | None = None
+
+    def exposed_started(self, pid: int) -> None:
+        """The job runs."""
+        if self.job is not None:
+            self.job.started()
+
+    def exposed_not_started(self, status: int, what: str, cure: str) -> None:
+        """The job was not started; nothing was done."""
+        if self.job is not None:
+            self.job.finish(NotStarted(f"{self.job.address}: {what}", cure, status=status))
+
+    def exposed_output(self, group: int, data: bytes) -> None:
+        """Bytes of one of the job's outputs."""
+        if self.job is not None:
+            self.job.output(group, data)
+
+    def exposed_input_taken(self, count: int) -> None:
+        """The job's stdin took bytes."""
+        if self.job is not None:
+            self.job.input_taken(count)
+
+    def exposed_input_closed(self) -> None:
+        """The job's stdin takes no more."""
+        if self.job is not None:
+            self.job.input_closed()
+
+    def exposed_stopped(self, number: int) -> None:
+        """A signal stopped the job."""
+        if self.job is not None:
+            self.job.stopped()
+
+    def exposed_ended(self, code: int, number: int) -> None:
+        """The job ended, and all its output was sent before."""
+        if self.job is not None:
+            self.job.finish(JobResult(code, number))
+
+    def exposed_failed(self, status: int, what: str, cure: str) -> None:
+        """The job ran and was ended by the worker, or its end is not known."""
+        if self.job is not None:
+            kind = JobLost if status == statuses.LOST else FarmError
+            self.job.finish(kind(f"{self.job.address}: {what}", cure, status=status))
+
+
+class RemoteJob:
+    """Runs a job over a link and passes its streams and signals; see `run`.
+
+    Input is read from the client's stdin only as far as the job takes it, one window at most: what is read is lost to
+    the next command that would read the same stdin.
+    """
+
+    def __init__(
+        self, address: str, link: Link, spec: JobSpec, plan: Plan, control: Control, grace_s: float, deadline: float
+    ) -> None:
+        self.address = address
+        self.passed_on = False  # whether output or input went through, so that a second run would double it
+        self._link = link
+        self._spec = spec
+        self._plan = plan
+        self._control = control
+        self._grace_s = grace_s
+        self._deadline = deadline
+        self._reactor = Reactor()
+        self._sinks: dict[int, Sink] = {}
+        self._outcome: JobResult | FarmError | None = None
+        self._running = False
+        self._input_window = INPUT_WINDOW_BYTES
+        self._input_open = plan.stdin
+        self._raw = RawTerminal(STDIN)
+        self._interrupts = 0
+        self._grace: Timer | None = None
+        self._broken_output = 0
+
+    def run(self) -> JobResult:
+        """Run it to its end.
+
+        Raises: NotStarted; NoSlotInTime; JobLost; FarmError: the worker ended it; Interrupted: before it started.
+        """
+        try:
+            self._reactor.open_post()
+            self._reactor.watch(self._link.fileno(), self._serve)
+            self._reactor.watch(self._control.fileno(), self._take_signals)
+            self._reactor.later(max(0.0, self._deadline - time.monotonic()), self._too_late)
+            self._link.tell("run", self._spec.to_wire())
+            while self._outcome is None:
+                self._turn()
+            self._drain_sinks()
+        except (EOFError, WireError) as error:
+            self._lost(error)
+        finally:
+            self._raw.leave()
+            self._link.close()
+            self._reactor.close()
+        if isinstance(self._outcome, FarmError):
+            raise self._outcome
+        assert self._outcome is not None
+        return self._judged(self._outcome)
+
+    # What the worker tells.
+
+    def started(self) -> None:
+        self._running = True
+        if self._plan.raw:
+            self._raw.enter()
+        if self._input_open:
+            self._watch_input()
+
+    def output(self, group: int, data: bytes) -> None:
+        if not isinstance(data, bytes) or group not in self._plan.targets:
+            raise ValueError("there is no such output")
+        self.passed_on = True
+        sink = self._sinks.get(group)
+        if sink is None:
+            sink = self._sinks[group] = self._open_sink(group)
+        if not sink.error:
+            sink.put(data)
+
+    def input_taken(self, count: int) -> None:
+        self._input_window += count
+        if self._input_open:
+            self._watch_input()
+
+    def input_closed(self) -> None:
+        self._input_open = False
+        self._reactor.unwatch(STDIN)
+
+    def stopped(self) -> None:
+        """Stop as the job did, so that the shell sees it; go on when the shell says so."""
+        self._raw.leave()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        if self._plan.raw:
+            self._raw.enter()
+
+    def finish(self, outcome: JobResult | FarmError) -> None:
+        self._outcome = outcome
+
+    # The loop.
+
+    def _turn(self) -> None:
+        self._reactor.turn(0 if self._link.more else None)
+        if self._outcome is None and self._link.more:
+            self._serve()
+
+    def _serve(self) -> None:
+        # One message at a time: after the last there is nothing to read, and its reply may find the worker gone.
+        while self._outcome is None:
+            self._link.serve(at_most=1)
+            if not self._link.more:
+                return
+
+    def _lost(self, error: Exception) -> None:
+        if isinstance(self._outcome, JobResult):
+            return
+        self._outcome = JobLost(
+            f"the connection to {self.address} was lost while the job ran there: {error}",
+            "It may have run. See the worker's console, or name the command in RETRY to run it again in this case.",
+        )
+
+    def _too_late(self) -> None:
+        if not self._running and self._outcome is None:
+            self._outcome = NoSlotInTime(
+                f"no slot was free in time at {self.address}", "Add workers or slots, or raise TIMEOUT in config.py."
+            )
+
+    # Output.
+
+    def _open_sink(self, group: int) -> Sink:
+        return Sink(
+            self._plan.targets[group],
+            wrote=lambda count: self._reactor.post(lambda: self._wrote(group, count)),
+            failed=lambda number: self._reactor.post(lambda: self._output_failed(group, number)),
+        )
+
+    def _wrote(self, group: int, count: int) -> None:
+        if count and self._outcome is None:
+            self._link.tell("credit", group, count)
+
+    def _output_failed(self, group: int, number: int) -> None:
+        self._broken_output = number
+        if self._outcome is None:
+            self._link.tell("close_output", group)
+
+    def _drain_sinks(self) -> None:
+        """The job has ended: wait until the client's readers have taken all, with signals as before."""
+        self._reactor.unwatch(self._link.fileno())
+        self._reactor.unwatch(STDIN)
+        for sink in self._sinks.values():
+            sink.close()
+        while not all(sink.idle for sink in self._sinks.values()):
+            self._reactor.turn(0.05)
+
+    def _judged(self, result: JobResult) -> JobResult:
+        """The result, unless output was lost on its way to a reader and the job could not know."""
+        if self._broken_output == errno.EPIPE:
+            return JobResult(signal=int(signal.SIGPIPE)) if result == JobResult() else result
+        if self._broken_output:
+            raise FarmError(
+                f"the job's output could not be written: {os.strerror(self._broken_output)}",
+                "What it printed is not complete.",
+                status=statuses.OUTPUT_LOST,
+            )
+        return result
+
+    # Input.
+
+    def _watch_input(self) -> None:
+        if self._input_window > 0 and self._running:
+            self._reactor.watch(STDIN, self._read_input)
+        else:
+            self._reactor.unwatch(STDIN)
+
+    def _read_input(self) -> None:
+        try:
+            data = os.read(STDIN, self._input_window)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""  # a terminal that was hung up
+        if not data:
+            self.input_closed()
+            self._link.tell("input_end")
+            return
+        self.passed_on = True
+        self._input_window -= len(data)
+        self._link.tell("input", data)
+        self._watch_input()
+
+    # Signals.
+
+    def _take_signals(self) -> None:
+        for number in self._control.take():
+            self._signal(number)
+
+    def _signal(self, number: int) -> None:
+        if self._outcome is not None:
+            if number in FATAL:
+                raise Interrupted(number)
+        elif number == getattr(signal, "SIGWINCH", 0):
+            self._resize()
+        elif not self._running:
+            if number in system.FORWARDED:
+                raise Interrupted(number)
+        elif number == signal.SIGINT and self._interrupts:
+            self._link.tell("kill")
+        else:
+            self._interrupts += number == signal.SIGINT
+            self._link.tell("signal", number)
+            if number in FATAL and number != getattr(signal, "SIGHUP", 0) and self._grace_s and self._grace is None:
+                self._grace = self._reactor.later(self._grace_s, lambda: self._link.tell("kill"))
+
+    def _resize(self) -> None:
+        for fd in sorted({STDIN, *self._plan.targets.values()}):
+            if self._plan.terminal is not None and os.isatty(fd):
+                self._link.tell("resize", *system.terminal_size(fd))
+                return
+
+
+__all__ = ["ClientService", "Control", "Interrupted", "NoSlotInTime", "RemoteJob"]

@@ -1,0 +1,15 @@
+#!/usr/bin/env python3
+"""Run commands for clients: `worker.py FILE.js`, where samples/worker.js tells what the file may say."""
+
+import os
+import sys
+
+if __name__ == "__main__":
+    _root = os.path.dirname(os.path.realpath(__file__))
+    sys.path.insert(0, _root)
+    from shadowfarm import venv
+
+    venv.use(_root)
+    from shadowfarm.workerd import main
+
+    main(sys.argv)
