@@ -18,7 +18,9 @@ from .toggle import State
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """A wrong call is told in one line, with a status of ours."""
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, f"See `{self.prog} --help`.")
 
@@ -38,7 +40,7 @@ def switch_off(programs: Sequence[str], argv: Sequence[str] | None = None, platf
 
 
 def _parser(name: str, what: str) -> argparse.ArgumentParser:
-    parser = _Parser(prog=name, description=what)
+    parser = Parser(prog=name, description=what)
     parser.add_argument("programs", nargs="*", metavar="PROGRAM", help="a name on PATH, or a path")
     parser.add_argument("--client", metavar="PATH", default=os.path.join(ROOT, "client.py"), help="another client.py")
     return parser

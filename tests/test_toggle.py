@@ -460,6 +460,7 @@ def test_status_tells_each_state_and_changes_nothing(tmp_path: Path, bin_dir: Pa
     while killed_at(step, "dxon", "--client", client, bin_dir / "gcc"):
         if toggle.look(str(bin_dir / "gcc"), str(client)).state is State.HALF:
             break
+        run("dxoff", "--client", client, bin_dir / "gcc")
         step += 1
     before = snapshot(bin_dir)
     run("dxon", "--client", client, bin_dir / "other")
