@@ -59,6 +59,7 @@ class Execution:
         self._input: InputPump | None = None
         self._control: socket.socket | None = None
         self._result: JobResult | None = None
+        self._signalled = False
         self._timed_out = False
         self._drain: Timer | None = None
         self._timeout: Timer | None = None
@@ -147,6 +148,7 @@ class Execution:
 
     def signal(self, number: int) -> None:
         """Send a signal to the job's process group."""
+        self._signalled = True
         self._order(spawner.SIGNAL, number)
 
     def kill(self, grace_ms: int) -> None:
@@ -218,6 +220,8 @@ class Execution:
         self._on_ended(f"signal {result.signal}" if result.signal else str(result.code))
         if self._input is not None:
             self._input.close()
+        if self._signalled and self._outputs:
+            self._tell("outlived", result.code, result.signal)
         self._arm_drain()
 
     def _arm_drain(self) -> None:

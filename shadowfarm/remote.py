@@ -18,6 +18,9 @@ from .streams import Plan, RawTerminal, Sink
 from .wire import Link, PeerService, WireError
 
 
+_NEVER_S = 1e9
+
+
 class Control(Protocol):
     """Where a client's signals come from: the process itself, or somebody who passes them on."""
 
@@ -78,6 +81,11 @@ class ClientService(PeerService):
         if self.job is not None:
             self.job.stopped()
 
+    def exposed_outlived(self, code: int, number: int) -> None:
+        """The job's main process has ended, and there is output that waits for the client's reader."""
+        if self.job is not None:
+            self.job.outlived(JobResult(code, number))
+
     def exposed_ended(self, code: int, number: int) -> None:
         """The job ended, and all its output was sent before."""
         if self.job is not None:
@@ -118,6 +126,9 @@ class RemoteJob:
         self._interrupts = 0
         self._grace: Timer | None = None
         self._broken_output = 0
+        self._outlived: JobResult | None = None
+        self._stall: Timer | None = None
+        self._abandon_output = False
 
     def run(self) -> JobResult:
         """Run it to its end.
@@ -179,6 +190,11 @@ class RemoteJob:
         if self._plan.raw:
             self._raw.enter()
 
+    def outlived(self, result: JobResult) -> None:
+        """Wait for the reader for as long as it likes, unless the user wants an end."""
+        self._outlived = result
+        self._arm_stall()
+
     def finish(self, outcome: JobResult | FarmError) -> None:
         self._outcome = outcome
 
@@ -219,7 +235,20 @@ class RemoteJob:
             failed=lambda number: self._reactor.post(lambda: self._output_failed(group, number)),
         )
 
+    def _arm_stall(self) -> None:
+        """After a signal to end, and the job's end: a reader that takes nothing for the drain time is not waited for."""
+        if self._outlived is not None and self._grace is not None:
+            if self._stall is not None:
+                self._stall.cancel()
+            self._stall = self._reactor.later(self._spec.drain_s, self._stalled)
+
+    def _stalled(self) -> None:
+        if self._outcome is None:
+            self._outcome = self._outlived
+            self._abandon_output = True
+
     def _wrote(self, group: int, count: int) -> None:
+        self._arm_stall()
         if count and self._outcome is None:
             self._link.tell("credit", group, count)
 
@@ -232,6 +261,8 @@ class RemoteJob:
         """The job has ended: wait until the client's readers have taken all, with signals as before."""
         self._reactor.unwatch(self._link.fileno())
         self._reactor.unwatch(STDIN)
+        if self._abandon_output:
+            return
         for sink in self._sinks.values():
             sink.close()
         while not all(sink.idle for sink in self._sinks.values()):
@@ -281,7 +312,7 @@ class RemoteJob:
 
     def _signal(self, number: int) -> None:
         if self._outcome is not None:
-            if number in FATAL:
+            if number in system.FORWARDED:
                 raise Interrupted(number)
         elif number == getattr(signal, "SIGWINCH", 0):
             self._resize()
@@ -293,8 +324,9 @@ class RemoteJob:
         else:
             self._interrupts += number == signal.SIGINT
             self._link.tell("signal", number)
-            if number in FATAL and number != getattr(signal, "SIGHUP", 0) and self._grace_s and self._grace is None:
-                self._grace = self._reactor.later(self._grace_s, lambda: self._link.tell("kill"))
+            if number in FATAL and self._grace is None:
+                self._grace = self._reactor.later(self._grace_s or _NEVER_S, lambda: self._link.tell("kill"))
+                self._arm_stall()
 
     def _resize(self) -> None:
         for fd in sorted({STDIN, *self._plan.targets.values()}):

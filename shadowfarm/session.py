@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class WorkerService(PeerService):
     """What a worker offers to a client: one job at a time over one connection.
 
-    The client is called back: queued, started, output, input_taken, input_closed, stopped, and in the end one of
+    The client is called back: started, output, input_taken, input_closed, stopped, outlived, and in the end one of
     ended, not_started and failed.
     """
 

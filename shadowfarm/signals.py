@@ -10,7 +10,8 @@ from . import system
 _OBSERVED = tuple(getattr(signal, name) for name in ("SIGTSTP", "SIGCONT", "SIGWINCH") if hasattr(signal, name))
 
 # What ends a command by default, and is repeated by force when it does not.
-FATAL = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP") if hasattr(signal, name))
+# (Not HUP: to many programs it means to read their settings again.)
+FATAL = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGQUIT") if hasattr(signal, name))
 
 
 class SignalControl:
