@@ -29,7 +29,7 @@ def parse(text: str) -> object:
     try:
         return json.loads(blanked(text), object_pairs_hook=_object, parse_constant=_constant)
     except json.JSONDecodeError as error:
-        raise BadText(error.msg, error.lineno, error.colno) from error
+        raise BadText(error.msg.removesuffix(" at").removesuffix(" starting"), error.lineno, error.colno) from error
     except RecursionError as error:
         raise BadText("nested too deeply") from error
 
