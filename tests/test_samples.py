@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import pty
 import re
+import select
 import shlex
 import shutil
 import signal
@@ -217,6 +219,59 @@ def test_a_worker_without_its_files_says_which(tmp_path: Path, farm: Path) -> No
         script = worker_script(farm, CLIENT="", WORKSPACE=tmp_path / "ws", **settings)
         done = subprocess.run([script], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 109 and what in done.stderr
+
+
+@pytest.mark.parametrize(("how", "signals"), [("terminal", 1), ("kill", 1)])
+def test_an_interrupt_reaches_the_worker_once_so_that_it_drains(
+    tmp_path: Path, farm: Path, how: str, signals: int
+) -> None:
+    """Also where the worker is a child of the script, which has mounted something: twice would kill the jobs."""
+    fake = tmp_path / "fake"
+    fake.mkdir()
+    marker = shlex.quote(str(tmp_path / "mounted"))
+    for name, text in (
+        ("sshfs", f"touch {marker}"),
+        ("mountpoint", f"[ -e {marker} ]"),
+        ("fusermount3", f"rm {marker}"),
+    ):
+        (fake / name).write_text(f"#!/bin/sh\n{text}\n")
+        (fake / name).chmod(0o755)
+    (farm / "worker.py").write_text(
+        "import signal, sys, time\ngot = []\n"
+        "for number in (signal.SIGINT, signal.SIGTERM):\n    signal.signal(number, lambda n, _: got.append(n))\n"
+        "print('running', flush=True)\nend = time.monotonic() + 20\n"
+        "while not got and time.monotonic() < end:\n    time.sleep(0.02)\n"
+        "time.sleep(0.5)\nprint('signals:', len(got), flush=True)\n"
+    )
+    script = worker_script(farm, CLIENT="far", WORKSPACE=tmp_path / "ws")
+    env = {**os.environ, "PATH": f"{fake}:{os.environ['PATH']}"}
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(script, [str(script)], env)
+    try:
+        said = read_until(terminal, b"running")
+        if how == "terminal":
+            os.write(terminal, b"\x03")
+        else:
+            os.kill(pid, signal.SIGTERM)
+        said += read_until(terminal, b"signals: ")
+        assert said.rstrip().endswith(b"signals: %d" % signals), said
+        wait_for(lambda: not (tmp_path / "mounted").exists(), "it unmounts")
+    finally:
+        os.close(terminal)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def read_until(terminal: int, word: bytes) -> bytes:
+    """What a terminal shows up to the end of the line that has `word`."""
+    said = b""
+    while word not in said or not said.endswith(b"\n"):
+        ready, _, _ = select.select([terminal], [], [], 20)
+        assert ready, said
+        said += os.read(terminal, 4096)
+    return said
 
 
 # --- with a real sshd -------------------------------------------------------------------------------------------------

@@ -202,6 +202,21 @@ def test_a_program_that_runs_meanwhile_goes_on(bin_dir: Path, client: Path) -> N
         assert child.communicate("still here\n", timeout=60)[0] == "still here\n"
 
 
+def test_switches_at_the_same_time_wait_for_each_other(bin_dir: Path, client: Path) -> None:
+    before = snapshot(bin_dir)
+    scripts = [[sys.executable, str(ROOT / "samples" / name)] for name in ("dxon", "dxoff") * 4]
+    words = ["--client", str(client), str(bin_dir / "clang"), str(bin_dir / "gcc")]
+    for _ in range(5):
+        running = [
+            subprocess.Popen([*script, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for script in scripts
+        ]
+        assert [child.communicate(timeout=60)[1] for child in running] == [""] * len(running)
+        assert {child.returncode for child in running} == {0}
+    assert run("dxoff", *words).returncode == 0
+    assert snapshot(bin_dir) == before
+
+
 # --- killed at any point ----------------------------------------------------------------------------------------------
 
 
