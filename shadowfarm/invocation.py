@@ -21,7 +21,7 @@ _MOST_LINKS = 40
 
 @dataclass(frozen=True)
 class Invocation:
-    """`program` is a path, or a bare name for PATH; `shown_as` is the base name of a renamed program, else empty."""
+    """`program` is a path, or a bare name for PATH; `shown_as` is the path that a renamed program had, else empty."""
 
     program: str
     shown_as: str
@@ -52,12 +52,12 @@ def read(argv: Sequence[str], script: str, environ: Mapping[str, str]) -> Invoca
 
 
 def _shadowed(called_as: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """(the real program behind a link to client.py, the name to show it)."""
+    """(the real program behind a link to client.py, the path to show it: see `Invocation`)."""
     name = os.path.basename(called_as)
     for link in links(called_as):
         renamed = os.path.abspath(link) + "_"
         if os.path.isfile(renamed):
-            return renamed, name
+            return renamed, os.path.abspath(called_as)
     for path in _on_path(name, environ):
         if not _is_client(path):
             return path, ""
@@ -109,7 +109,7 @@ def run_here(invocation: Invocation, environ: Mapping[bytes, bytes]) -> None:
     argv = [program, *map(os.fsencode, invocation.arguments)]
     try:
         if invocation.shown_as:
-            argv[0] = program = naming.link_named(program, os.fsencode(invocation.shown_as))
+            program, argv[0] = naming.under_own_name(program, os.fsencode(invocation.shown_as))
         system.execute(program, argv, environ)
     except OSError as error:
         missing = isinstance(error, (FileNotFoundError, NotADirectoryError))

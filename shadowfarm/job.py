@@ -52,7 +52,7 @@ class JobSpec:
     """A command with all of its surroundings.
 
     program: path, or a bare name that is looked up on the job's PATH at the worker.
-    shown_as: base name under which a renamed program is run ("clang++" for clang++_), empty for none.
+    shown_as: the path that a renamed program had before ("/usr/bin/clang++" for /usr/bin/clang++_), else empty.
     argv: all arguments, argv[0] included.
     env: "NAME=value" items, or None for the worker's own environment.
     ignored: numbers of the signals that the client was started with as ignored (nohup).
@@ -115,8 +115,8 @@ def _check(given: dict[str, Any]) -> None:
         _check_tuple("env", given["env"], bytes)
     if not given["argv"] or not given["program"]:
         raise ValueError("there is no program")
-    if b"/" in given["shown_as"]:
-        raise ValueError("shown_as is a base name")
+    if given["shown_as"] and not (given["shown_as"].startswith(b"/") and given["program"].startswith(b"/")):
+        raise ValueError("a renamed program is named by its whole path")
     strings = (given["program"], given["shown_as"], given["cwd"], *given["argv"], *(given["env"] or ()))
     if any(b"\0" in string for string in strings):
         raise ValueError("a NUL byte cannot be passed to a program")

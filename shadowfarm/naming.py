@@ -1,10 +1,17 @@
 """How a renamed program sees its own name.
 
-`clang++_` links as C, for a compiler takes its language from the base name of argv[0]; and `g++` given an argv[0] that
-is a link to client.py does not find its parts, for it resolves that link. So a renamed program is run through a link of
-its original base name that points at the renamed file, in a folder of its own. Verified with clang 14 and gcc 12.
+`clang++_` links as C, for a compiler takes its language from the base name of argv[0]. What argv[0] to give instead
+depends on what else a program takes from it:
 
-A script is run by its renamed path instead: it finds its neighbours by $0 more often than it asks for its name.
+- *gcc* resolves argv[0] to find its parts; the original path is a link to client.py now, and leads it astray. It is run
+  through a link of its original base name that points at the renamed file, in a private folder. So is any program that
+  nothing better is known of.
+- *clang* takes the folder of argv[0], unresolved, as the place that headers are found from, and writes it into debug
+  information and dependency files. It finds itself by the kernel. So the renamed file is executed with the original
+  path as argv[0], and the objects are the same to the byte.
+- A *script* is run by its renamed path: it finds its neighbours by $0 more often than it asks for its name.
+
+Verified with clang 14 and gcc 12.
 """
 
 from __future__ import annotations
@@ -15,21 +22,28 @@ import os
 from . import system
 
 
-def link_named(program: bytes, name: bytes) -> bytes:
-    """A path of base name `name` that executes the renamed `program`. Raises: OSError: `program` is not there."""
-    program = os.path.abspath(program)
+def under_own_name(program: bytes, called_as: bytes) -> tuple[bytes, bytes]:
+    """(path to execute, argv[0]) for the renamed `program` that was called by the path `called_as`.
+
+    Raises: OSError: `program` is not there.
+    """
+    name = os.path.basename(called_as)
+    if b"clang" in os.path.basename(os.path.realpath(program, strict=True)):
+        return program, called_as
     folder = system.private_folder("names", hashlib.sha256(program).hexdigest()[:16])
     link = os.path.join(os.fsencode(folder), name)
+    if not _points_at(link, program):
+        if _is_script(program):
+            return program, program
+        _make_link(program, link)
+    return link, link
+
+
+def _points_at(link: bytes, program: bytes) -> bool:
     try:
-        if os.readlink(link) == program:
-            os.stat(link)
-            return link
+        return os.readlink(link) == program
     except FileNotFoundError:
-        pass
-    if _is_script(program):
-        return program
-    _make_link(program, link)
-    return link
+        return False
 
 
 def _is_script(program: bytes) -> bool:

@@ -123,6 +123,7 @@ class RemoteJob:
         self._input_window = INPUT_WINDOW_BYTES
         self._input_open = plan.stdin
         self._raw = RawTerminal(STDIN)
+        self._size = plan.terminal.size if plan.terminal is not None else None
         self._interrupts = 0
         self._grace: Timer | None = None
         self._broken_output = 0
@@ -159,6 +160,7 @@ class RemoteJob:
 
     def started(self) -> None:
         self._running = True
+        self._resize()  # it may have changed before its signal was watched for
         if self._plan.raw:
             self._raw.enter()
         if self._input_open:
@@ -331,7 +333,10 @@ class RemoteJob:
     def _resize(self) -> None:
         for fd in sorted({STDIN, *self._plan.targets.values()}):
             if self._plan.terminal is not None and os.isatty(fd):
-                self._link.tell("resize", *system.terminal_size(fd))
+                size = system.terminal_size(fd)
+                if size != self._size:
+                    self._size = size
+                    self._link.tell("resize", *size)
                 return
 
 

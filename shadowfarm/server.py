@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import spawner
+from .address import join
 from .console import Console
 from .errors import ConfigError, ListenError
 from .reactor import Reactor
@@ -95,7 +96,7 @@ class Worker:
         self._install_signals()
         self.spawner_socket()
         self.console.say(f"listening at {self.address} with {self.settings.num_tasks} slots")
-        if self.settings.insecure:
+        if self.settings.insecure and not self.settings.unix:
             self.console.say('"insecure" is set: whoever reaches this address runs commands as this user')
         ready()
         self._watch_idle()
@@ -109,7 +110,7 @@ class Worker:
         if self.settings.unix:
             return f"unix:{self.settings.unix}"
         assert self._listener is not None
-        return f"{self.settings.host}:{self._listener.getsockname()[1]}"
+        return join(self.settings.host, self._listener.getsockname()[1])
 
     def drain(self) -> None:
         """Take no new jobs, give the waiting ones back, and end when the running ones have."""
@@ -226,7 +227,7 @@ def _listen(settings: WorkerFile) -> socket.socket:
     try:
         sock = _listen_unix(settings.unix) if settings.unix else _listen_tcp(settings.host, settings.port)
     except OSError as error:
-        place = settings.unix or f"{settings.host}:{settings.port}"
+        place = settings.unix or join(settings.host, settings.port)
         cure = "Is a worker running there already? Choose another port, or end it."
         if error.errno not in (errno.EADDRINUSE,):
             cure = "Check host, port or unix in the worker's file."

@@ -210,8 +210,8 @@ class Session(threading.Thread):
         """What the spawner is to execute, without its streams. Raises: OSError: the program is not there."""
         program, argv = spec.program, spec.argv
         if spec.shown_as:
-            program = naming.link_named(spec.program, spec.shown_as)
-            argv = (program, *argv[1:])
+            program, name = naming.under_own_name(spec.program, spec.shown_as)
+            argv = (name, *argv[1:])
         if spec.shell:
             program, argv = b"/bin/sh", (b"sh", b"-c", b" ".join(argv))
         env = dict(os.environb)
