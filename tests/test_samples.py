@@ -362,6 +362,9 @@ def test_a_worker_mounts_the_workspace_and_unmounts_it_at_the_end(
         assert "fuse.sshfs" not in Path(f"/proc/{holder.pid}/mountinfo").read_text()
         assert sorted(entry.name for entry in far.iterdir()) == ["absolute", "unit.c"]
     finally:
+        # What a failing script left mounted would keep its sshfs, and the namespace, alive.
+        umount = ["nsenter", "-t", str(holder.pid), "-m", "umount", "-l", str(far)]
+        subprocess.run(umount, capture_output=True, timeout=60, check=False)
         holder.kill()
         holder.communicate()
 
