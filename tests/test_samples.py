@@ -145,8 +145,8 @@ def test_enable_that_fails_prints_nothing_that_a_shell_would_evaluate(hard_paths
 
 WORKER = """
 import os, signal, sys, time
-print("worker", sys.argv[1], os.getpid(), sorted(os.listdir(os.environ["LOOK_AT"])), flush=True)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+print("worker", sys.argv[1], os.getpid(), sorted(os.listdir(os.environ["LOOK_AT"])), flush=True)
 while True:
     time.sleep(0.05)
 """

@@ -433,9 +433,10 @@ def test_no_permission_is_said_and_nothing_changed(tmp_path: Path, bin_dir: Path
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == os.geteuid() and str(folder).startswith("/tmp/"):
             folder.chmod(folder.stat().st_mode | 0o055)
-    # As root nothing is forbidden: become nobody, after the imports, for nobody may not read every Python either.
+    # As root nothing is forbidden: become nobody, but after a first call, for nobody may not read every Python, and
+    # argparse imports some modules late.
     code = (
-        "import os, sys; from shadowfarm import switches\n"
+        "import os, sys; from shadowfarm import switches; switches.switch_on([], ['--status'])\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "sys.exit(switches.switch_on([], sys.argv[1:]))"
     )
