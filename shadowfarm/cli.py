@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from . import __version__, invocation, statuses
 from .config import Config, find, load
-from .errors import FarmError, NotStarted
+from .errors import FarmError, NotStarted, UsageError
 from .invocation import Invocation
 from .routing import Route, route
 
@@ -40,7 +40,7 @@ def _run(argv: Sequence[str], script: str) -> int:
     args = called.args
     config.do_fixes(args)
     called = called.with_args(args)
-    where = route(config, args, os.getcwd())
+    where = route(config, args, _cwd()) if _cwd() else Route("the working folder is gone")
     if where.local:
         _debug(config, f"runs here: {where.local}")
         invocation.run_here(called, os.environb)
@@ -48,9 +48,12 @@ def _run(argv: Sequence[str], script: str) -> int:
 
 
 def _run_remotely(config: Config, called: Invocation, where: Route) -> int:
-    from . import signals, streams
-    from .dispatch import Dispatch
-    from .remote import Interrupted
+    try:
+        from . import signals, streams
+        from .dispatch import Dispatch
+        from .remote import Interrupted
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
 
     closed = streams.fill_closed()
     plan = streams.plan(closed, where.stdin)
@@ -72,6 +75,15 @@ def _run_remotely(config: Config, called: Invocation, where: Route) -> int:
     if result.signal:
         return signals.die_by(result.signal)
     return result.code
+
+
+def _missing(error: ModuleNotFoundError) -> FarmError:
+    if error.name not in ("rpyc", "plumbum"):
+        raise error
+    return UsageError(
+        f"{sys.executable} has no {error.name}",
+        "Make the environment that the README tells of, or install the package for this Python.",
+    )
 
 
 def _spec(config: Config, called: Invocation, where: Route, plan, ignored: tuple[int, ...]):  # type: ignore[no-untyped-def]
@@ -98,7 +110,11 @@ def _spec(config: Config, called: Invocation, where: Route, plan, ignored: tuple
 
 
 def _cwd() -> str:
-    return os.getcwd()
+    """The working folder; "" when it was removed, which only a command that runs here can live with."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
 
 
 def _restore_interrupt() -> None:

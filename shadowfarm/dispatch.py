@@ -47,7 +47,7 @@ class Dispatch:
                     return self._run_on(peer)
                 except NotStarted as error:
                     self._refusals[peer.address] = error
-            elif self._config.fallback or self._hopeless() or time.monotonic() > self._deadline:
+            elif self._config.fallback or self._hopeless() or self._out_of_time():
                 raise self._summary()
             else:
                 sleep(self._config.sleep_s)
@@ -88,6 +88,10 @@ class Dispatch:
                 raise
             time.sleep(_LOST_PAUSE_S)
             raise NotStarted(error.what, error.cure, status=statuses.LOST) from error
+
+    def _out_of_time(self) -> bool:
+        """Whether another round would begin after the deadline, and find no time for any worker."""
+        return time.monotonic() + self._config.sleep_s >= self._deadline
 
     def _hopeless(self) -> bool:
         """Whether every worker said of the program itself that it cannot run, which waiting does not mend."""

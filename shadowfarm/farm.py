@@ -44,7 +44,7 @@ class Lookup:
         self._answers: dict[str, Peer] = {}
         self._links: dict[str, Link] = {}
         self._reactor = Reactor()
-        self._open: dict[str, socket.socket] = {}
+        self._sockets: dict[str, socket.socket] = {}
         deadline = time.monotonic() + connect_timeout_s
         try:
             for address in addresses:
@@ -57,6 +57,7 @@ class Lookup:
             for address in self._pending():
                 self._fail(address, "did not answer in time", "Is it stopped, or the network slow?")
         finally:
+            self._close_failed()
             self._reactor.close()
 
     @property
@@ -76,7 +77,7 @@ class Lookup:
         except OSError as error:
             self._fail(address, _reason(error))
             return
-        self._open[address] = sock
+        self._sockets[address] = sock
         self._reactor.watch(sock.fileno(), lambda: self._connected(address, sock), WRITE)
 
     def _connected(self, address: str, sock: socket.socket) -> None:
@@ -120,13 +121,14 @@ class Lookup:
 
     def _fail(self, address: str, why: str, cure: str = "", status: int = statuses.NO_WORKER) -> None:
         self.failures[address] = NotStarted(f"{address} {why}", cure, status=status)
-        link, sock = self._links.pop(address, None), self._open.pop(address, None)
-        if sock is not None and sock.fileno() >= 0:
-            self._reactor.unwatch(sock.fileno())
-        if link is not None:
-            link.close()
-        elif sock is not None:
-            sock.close()
+
+    def _close_failed(self) -> None:
+        # Not where it failed: that may be within a reply, which rpyc has not done with yet.
+        for address in self.failures:
+            if address in self._links:
+                self._links[address].close()
+            if address in self._sockets:
+                self._sockets[address].close()
 
 
 def _connecting(address: Address) -> socket.socket:

@@ -56,8 +56,12 @@ def _shadowed(called_as: str, environ: Mapping[str, str]) -> tuple[str, str]:
     name = os.path.basename(called_as)
     for link in links(called_as):
         renamed = os.path.abspath(link) + "_"
-        if os.path.isfile(renamed):
-            return renamed, os.path.abspath(called_as)
+        if not os.path.isfile(renamed):
+            continue
+        if _is_client(renamed):
+            # clang++ was a link to clang, and both were renamed: clang++_ leads to clang's client.
+            return _shadowed(_target(renamed), environ)[0], os.path.abspath(called_as)
+        return renamed, os.path.abspath(called_as)
     for path in _on_path(name, environ):
         if not _is_client(path):
             return path, ""
@@ -82,12 +86,14 @@ def _behind_shadow(invocation: Invocation, environ: Mapping[str, str]) -> Invoca
 def links(path: str) -> Iterator[str]:
     """`path` and all the links that it leads through, but for the last file, which is no link."""
     for _ in range(_MOST_LINKS):
-        try:
-            target = os.readlink(path)
-        except OSError:
+        if not os.path.islink(path):
             return
         yield path
-        path = os.path.join(os.path.dirname(path), target)
+        path = _target(path)
+
+
+def _target(link: str) -> str:
+    return os.path.join(os.path.dirname(link), os.readlink(link))
 
 
 def _on_path(name: str, environ: Mapping[str, str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,12 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = 10.0) -
     return value
 
 
+def can_unshare_mounts() -> bool:
+    """Whether this process may make a mount namespace and mount in it."""
+    command = ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return sys.platform == "linux" and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs; a zombie does not."""
     try:
@@ -57,8 +63,9 @@ def processes_with(mark: bytes) -> list[int]:
 class Worker:
     """One worker process and what it prints."""
 
-    def __init__(self, farm: Farm, name: str, settings: dict[str, Any]) -> None:
+    def __init__(self, farm: Farm, name: str, settings: dict[str, Any], prefix: Sequence[str] = ()) -> None:
         self.name = name
+        self._prefix = prefix
         self.file = farm.folder / f"{name}.js"
         self.log = farm.folder / f"{name}.log"
         self._farm = farm
@@ -74,7 +81,7 @@ class Worker:
         ready, theirs = os.pipe()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*PYTHON, WORKER, self.file, "--ready-fd", str(theirs)],
+                [*self._prefix, *PYTHON, WORKER, self.file, "--ready-fd", str(theirs)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -67,6 +67,14 @@ def test_a_link_to_a_shadowed_program_runs_it_under_the_links_name(farm: Farm) -
     assert shown.stdout == b"clang++\n"
 
 
+def test_a_link_to_a_program_that_were_both_renamed_does_not_lead_to_a_client(farm: Farm) -> None:
+    program = shadowed(farm.folder / "both", "clang", target=Path("/bin/sh"))
+    (program.parent / "clang++_").symlink_to("clang")
+    (program.parent / "clang++").symlink_to(CLIENT)
+    shown = call(farm, program.parent / "clang++", "-c", "basename $0; basename $(readlink -f /proc/$$/exe)")
+    assert shown.stdout.splitlines()[0] == b"clang++"
+
+
 def test_a_renamed_program_sees_its_own_name(farm: Farm) -> None:
     program = shadowed(farm.folder / "named", "tool", target=Path("/bin/sh"))
     assert call(farm, program, "-c", "basename $0").stdout == b"tool\n"
