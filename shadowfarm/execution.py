@@ -155,7 +155,7 @@ class Execution:
         """End all of the job's processes: SIGTERM, then SIGKILL after `grace_ms` milliseconds."""
         self._order(spawner.KILL, grace_ms)
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: memoryview) -> None:
         """Pass on bytes to the job's stdin."""
         if self._input is not None:
             self._input.feed(data)
@@ -263,7 +263,8 @@ class Execution:
     # Streams.
 
     def _send_output(self, group: int, data: bytes) -> None:
-        self._tell("output", group, data)
+        if self._link is not None and not self._link.closed:
+            self._link.send_bytes(group, data)
 
     def _output_ended(self, output: OutputPump) -> None:
         self._outputs.pop(output.group, None)

@@ -126,10 +126,10 @@ class InputPump:
         self._terminal = terminal
         self._taken = taken
         self._closed = closed
-        self._pending: deque[bytes] = deque()
+        self._pending: deque[memoryview] = deque()
         self._ending = False
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: memoryview) -> None:
         """Pass on bytes."""
         if self._fd >= 0:
             self._pending.append(data)
@@ -138,7 +138,7 @@ class InputPump:
     def end(self) -> None:
         """End the job's stdin after all that was fed; a terminal stays open and is told of it as by Ctrl-D."""
         if self._terminal:
-            self.feed(_END_OF_FILE_CHARACTER)
+            self.feed(memoryview(_END_OF_FILE_CHARACTER))
         elif self._fd >= 0:
             self._ending = True
             self._reactor.watch(self._fd, self._write, WRITE)

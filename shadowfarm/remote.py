@@ -17,7 +17,6 @@ from .signals import FATAL
 from .streams import Plan, RawTerminal, Sink
 from .wire import Link, PeerService, WireError
 
-
 _NEVER_S = 1e9
 
 
@@ -51,6 +50,11 @@ class ClientService(PeerService):
     def __init__(self) -> None:
         self.job: RemoteJob | None = None
 
+    def take_bytes(self, tag: int, data: memoryview) -> None:
+        """Bytes of one of the job's outputs; the tag is its group."""
+        if self.job is not None:
+            self.job.output(tag, data)
+
     def exposed_started(self, pid: int) -> None:
         """The job runs."""
         if self.job is not None:
@@ -60,11 +64,6 @@ class ClientService(PeerService):
         """The job was not started; nothing was done."""
         if self.job is not None:
             self.job.finish(NotStarted(f"{self.job.address}: {what}", cure, status=status))
-
-    def exposed_output(self, group: int, data: bytes) -> None:
-        """Bytes of one of the job's outputs."""
-        if self.job is not None:
-            self.job.output(group, data)
 
     def exposed_input_taken(self, count: int) -> None:
         """The job's stdin took bytes."""
@@ -126,7 +125,6 @@ class RemoteJob:
         self._size = plan.terminal.size if plan.terminal is not None else None
         self._interrupts = 0
         self._grace: Timer | None = None
-        self._broken_output = 0
         self._outlived: JobResult | None = None
         self._stall: Timer | None = None
         self._abandon_output = False
@@ -166,9 +164,9 @@ class RemoteJob:
         if self._input_open:
             self._watch_input()
 
-    def output(self, group: int, data: bytes) -> None:
-        if not isinstance(data, bytes) or group not in self._plan.targets:
-            raise ValueError("there is no such output")
+    def output(self, group: int, data: memoryview) -> None:
+        if group not in self._plan.targets:
+            raise WireError(f"output {group} was not asked for")
         self.passed_on = True
         sink = self._sinks.get(group)
         if sink is None:
@@ -234,12 +232,13 @@ class RemoteJob:
         return Sink(
             self._plan.targets[group],
             wrote=lambda count: self._reactor.post(lambda: self._wrote(group, count)),
-            failed=lambda number: self._reactor.post(lambda: self._output_failed(group, number)),
+            failed=lambda: self._reactor.post(lambda: self._output_failed(group)),
         )
 
     def _arm_stall(self) -> None:
-        """After a signal to end, and the job's end: a reader that takes nothing for the drain time is not waited for."""
-        if self._outlived is not None and self._grace is not None:
+        """After a signal to end and the job's end, a reader that takes nothing for the drain time is not waited for."""
+        ended = self._outlived is not None or self._outcome is not None
+        if ended and self._grace is not None:
             if self._stall is not None:
                 self._stall.cancel()
             self._stall = self._reactor.later(self._spec.drain_s, self._stalled)
@@ -254,8 +253,7 @@ class RemoteJob:
         if count and self._outcome is None:
             self._link.tell("credit", group, count)
 
-    def _output_failed(self, group: int, number: int) -> None:
-        self._broken_output = number
+    def _output_failed(self, group: int) -> None:
         if self._outcome is None:
             self._link.tell("close_output", group)
 
@@ -263,20 +261,20 @@ class RemoteJob:
         """The job has ended: wait until the client's readers have taken all, with signals as before."""
         self._reactor.unwatch(self._link.fileno())
         self._reactor.unwatch(STDIN)
-        if self._abandon_output:
-            return
         for sink in self._sinks.values():
             sink.close()
-        while not all(sink.idle for sink in self._sinks.values()):
-            self._reactor.turn(0.05)
+        self._arm_stall()
+        while not self._abandon_output and not all(sink.idle for sink in self._sinks.values()):
+            self._reactor.turn()
 
     def _judged(self, result: JobResult) -> JobResult:
         """The result, unless output was lost on its way to a reader and the job could not know."""
-        if self._broken_output == errno.EPIPE:
+        broken = next((sink.error for sink in self._sinks.values() if sink.error), 0)
+        if broken == errno.EPIPE:
             return JobResult(signal=int(signal.SIGPIPE)) if result == JobResult() else result
-        if self._broken_output:
+        if broken:
             raise FarmError(
-                f"the job's output could not be written: {os.strerror(self._broken_output)}",
+                f"the job's output could not be written: {os.strerror(broken)}",
                 "What it printed is not complete.",
                 status=statuses.OUTPUT_LOST,
             )
@@ -303,7 +301,7 @@ class RemoteJob:
             return
         self.passed_on = True
         self._input_window -= len(data)
-        self._link.tell("input", data)
+        self._link.send_bytes(STDIN, data)
         self._watch_input()
 
     # Signals.

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class WorkerService(PeerService):
     """What a worker offers to a client: one job at a time over one connection.
 
-    The client is called back: started, output, input_taken, input_closed, stopped, outlived, and in the end one of
-    ended, not_started and failed.
+    The client is called back: started, input_taken, input_closed, stopped, outlived, and in the end one of
+    ended, not_started and failed; the job's output comes as bulk bytes.
     """
 
     def __init__(self, session: Session) -> None:
@@ -47,11 +47,10 @@ class WorkerService(PeerService):
         """End the job's whole tree at once."""
         self._session.job.kill(0)
 
-    def exposed_input(self, data: bytes) -> None:
-        """Bytes for the job's stdin."""
-        if not isinstance(data, bytes):
-            raise TypeError("input is bytes")
-        self._session.job.feed(data)
+    def take_bytes(self, tag: int, data: memoryview) -> None:
+        """Bytes for the job's stdin, the one stream that goes this way."""
+        if self._session.runs:
+            self._session.job.feed(data)
 
     def exposed_input_end(self) -> None:
         """The end of the job's stdin."""
@@ -95,6 +94,11 @@ class Session(threading.Thread):
         if self._execution is None:
             raise ValueError("no job runs on this connection")
         return self._execution
+
+    @property
+    def runs(self) -> bool:
+        """Whether a job runs."""
+        return self._execution is not None
 
     @property
     def busy(self) -> bool:

@@ -126,21 +126,22 @@ class Sink:
     """Writes one output of the job to the client's descriptor, from a thread of its own.
 
     A write to a pipe or terminal waits for its reader for as long as that likes, and signals must be served meanwhile;
-    the descriptor cannot be made non-blocking, since the client shares it with others. `wrote(count)` and
-    `failed(errno)` are called in the sink's thread. Invariant, under the condition: `_queue` is in order of arrival.
+    the descriptor cannot be made non-blocking, since the client shares it with others. `wrote(count)` and `failed()`,
+    for `error`, are called in the sink's thread. Invariant, under the condition: `_queue` is in order of arrival.
     """
 
-    def __init__(self, fd: int, wrote: Callable[[int], None], failed: Callable[[int], None]) -> None:
+    def __init__(self, fd: int, wrote: Callable[[int], None], failed: Callable[[], None]) -> None:
         self._fd = fd
         self._wrote = wrote
         self._failed = failed
         self._condition = threading.Condition()
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[memoryview] = deque()
         self._closing = False
         self._thread: threading.Thread | None = None
         self.error = 0
+        self._finished = False
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: memoryview) -> None:
         """Write `data` after all that was put before."""
         with self._condition:
             self._queue.append(data)
@@ -152,7 +153,7 @@ class Sink:
     @property
     def idle(self) -> bool:
         """Whether all was written, or nothing more can be."""
-        return self._thread is None or not self._thread.is_alive()
+        return self._thread is None or self._finished
 
     def close(self) -> None:
         """Let the thread end when all is written; `wrote(0)` is called then."""
@@ -172,13 +173,14 @@ class Sink:
                 self._write(data)
             except OSError as error:
                 self.error = error.errno or errno.EIO
-                self._failed(self.error)
+                self._finished = True
+                self._failed()
                 return
             self._wrote(len(data))
+        self._finished = True
         self._wrote(0)
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
+    def _write(self, view: memoryview) -> None:
         while view:
             try:
                 view = view[os.write(self._fd, view[:_WRITE_BYTES]) :]

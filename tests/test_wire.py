@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from rpyc.core import brine, consts
 
-from shadowfarm.wire import MAX_FRAME_BYTES, Link, PeerService, WireError
+from shadowfarm.wire import MAX_FRAME_BYTES, Link, PeerError, PeerService, WireError
 
 CALL = 64
 REQUEST, REPLY, EXCEPTION = consts.MSG_REQUEST, consts.MSG_REPLY, consts.MSG_EXCEPTION
@@ -154,7 +154,7 @@ def test_a_method_that_raises_answers_with_the_error_and_the_link_goes_on() -> N
         a.ask("note", answer=lambda value, error: answers.append((value, error)))
         until(lambda: len(answers) == 2, lambda: (b.serve(), a.serve()))  # type: ignore[func-returns-value]
     assert answers[0][0] is None
-    assert isinstance(answers[0][1], TypeError)
+    assert isinstance(answers[0][1], PeerError) and "TypeError" in str(answers[0][1])
     assert answers[1] == ("noted", None)
 
 
@@ -363,7 +363,6 @@ def test_a_compressed_frame_that_is_no_whole_stream_is_refused(payload: bytes) -
         frame(b"\x01"),
         frame(b"\x01" + b"\xee" * 20),
         frame(b"\x02" + brine.dump(5)),
-        frame(b"\x03" + brine.dump((0, 5))),
         frame(b"\x01" + b"\x10" * 100_000),
         frame(b"\x01" + b"\x14\xff\xff\xff\xff"),
     ],
@@ -378,7 +377,6 @@ def test_a_compressed_frame_that_is_no_whole_stream_is_refused(payload: bytes) -
         "no content",
         "unknown tag",
         "reply of a number",
-        "exception of a number",
         "deep nesting",
         "long tuple",
     ],
@@ -390,13 +388,11 @@ def test_garbage_is_told_as_a_foreign_language_and_harms_nobody(data: bytes) -> 
             link.serve()
 
 
-def test_an_empty_frame_hides_nothing_that_comes_after_it() -> None:
-    service = Recorder()
-    with link_and_socket(service) as (link, peer):
-        peer.sendall(frame(b"") * 3 + call("note", 1))
-        for _ in range(10):
+def test_an_empty_frame_is_refused_and_does_not_hide_what_comes_after_it() -> None:
+    with link_and_socket() as (link, peer):
+        peer.sendall(frame(b"") + call("note", 1))
+        with pytest.raises(WireError):
             link.serve()
-        assert service.heard == [(1,)]
 
 
 @pytest.mark.parametrize("count", [1, 4, 5, 20])
