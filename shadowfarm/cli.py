@@ -18,7 +18,6 @@ JOB_MARK = b"SHADOWFARM_JOB"
 
 def main(argv: Sequence[str], script: str) -> NoReturn:
     """Run what `argv` says, end as it ended; `script` is the path of client.py."""
-    _restore_interrupt()
     try:
         status = _run(argv, os.path.realpath(script))
     except FarmError as error:
@@ -51,7 +50,7 @@ def _run_remotely(config: Config, called: Invocation, where: Route) -> int:
     try:
         from . import signals, streams
         from .dispatch import Dispatch
-        from .remote import Interrupted
+        from .signals import Interrupted
     except ModuleNotFoundError as error:
         raise _missing(error) from error
 
@@ -115,14 +114,6 @@ def _cwd() -> str:
         return os.getcwd()
     except FileNotFoundError:
         return ""
-
-
-def _restore_interrupt() -> None:
-    """Let Ctrl-C end this process as it ends any command, without a traceback; later it is passed on to the job."""
-    import signal
-
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _tell_about(option: str) -> int:

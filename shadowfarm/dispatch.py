@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from . import statuses
 from .config import Config, matches
@@ -13,7 +13,8 @@ from .farm import Lookup, Peer
 from .job import JobSpec
 from .outcome import JobResult
 from .placing import least_loaded
-from .remote import Control, RemoteJob
+from .remote import RemoteJob
+from .signals import Control, pause
 from .streams import Plan
 
 # A worker whose connection was lost ends the job within 1 s; only after that is it run again, so that two copies never
@@ -34,7 +35,7 @@ class Dispatch:
         self._deadline = time.monotonic() + config.timeout_s
         self._refusals: dict[str, NotStarted] = {}
 
-    def run(self, sleep: Callable[[float], None] = time.sleep) -> JobResult:
+    def run(self) -> JobResult:
         """Run the job on the least loaded worker that takes it.
 
         Raises: NotStarted: no worker took it, each has had one try (with FALLBACK False: tries until TIMEOUT);
@@ -50,7 +51,7 @@ class Dispatch:
             elif self._config.fallback or self._hopeless() or self._out_of_time():
                 raise self._summary()
             else:
-                sleep(self._config.sleep_s)
+                pause(self._control, self._config.sleep_s)
                 self._refusals.clear()
 
     def _choose(self) -> Peer | None:
@@ -69,7 +70,7 @@ class Dispatch:
     def _look(self, addresses: Sequence[str]) -> list[Peer]:
         if not addresses:
             return []
-        lookup = Lookup(addresses, self._config.connect_timeout_s)
+        lookup = Lookup(addresses, self._config.connect_timeout_s, self._control)
         for address, failure in lookup.failures.items():
             self._refusals[address] = failure
             self._cooldown.down(address)
@@ -86,7 +87,7 @@ class Dispatch:
             program = self._spec.program.decode(errors="surrogateescape")
             if job.passed_on and not matches(self._config.retry, program):
                 raise
-            time.sleep(_LOST_PAUSE_S)
+            pause(self._control, _LOST_PAUSE_S)
             raise NotStarted(error.what, error.cure, status=statuses.LOST) from error
 
     def _out_of_time(self) -> bool:

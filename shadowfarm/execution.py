@@ -264,7 +264,10 @@ class Execution:
 
     def _send_output(self, group: int, data: bytes) -> None:
         if self._link is not None and not self._link.closed:
-            self._link.send_bytes(group, data)
+            try:
+                self._link.send_bytes(group, data)
+            except EOFError:
+                pass  # the session sees that the link is closed, and abandons this job
 
     def _output_ended(self, output: OutputPump) -> None:
         self._outputs.pop(output.group, None)
@@ -282,7 +285,10 @@ class Execution:
 
     def _tell(self, name: str, *values: object) -> None:
         if self._link is not None and not self._link.closed:
-            self._link.tell(name, *values)
+            try:
+                self._link.tell(name, *values)
+            except EOFError:
+                pass  # as for output
 
     def _order(self, kind: bytes, number: int) -> None:
         if self._control is not None:

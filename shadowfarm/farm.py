@@ -15,11 +15,12 @@ from .address import Address, parse
 from .errors import NotStarted
 from .reactor import WRITE, Reactor
 from .remote import ClientService
+from .signals import Control, watch
 from .slots import Load
 from .wire import Link, WireError
 
 # Once a worker has answered, one that is silent for longer than this is left alone for this job.
-_PATIENCE_AFTER_FIRST_S = 0.25
+_PATIENCE_AFTER_FIRST_S = 0.5
 
 
 @dataclass
@@ -36,9 +37,10 @@ class Lookup:
     """Asks several workers at once who they are and how busy.
 
     `peers` are those that answered, in the order of the addresses; `failures` tells for each other one why not.
+    Raises: Interrupted, by `control`.
     """
 
-    def __init__(self, addresses: Sequence[str], connect_timeout_s: float) -> None:
+    def __init__(self, addresses: Sequence[str], connect_timeout_s: float, control: Control | None = None) -> None:
         self.failures: dict[str, NotStarted] = {}
         self._addresses = addresses
         self._answers: dict[str, Peer] = {}
@@ -47,6 +49,8 @@ class Lookup:
         self._sockets: dict[str, socket.socket] = {}
         deadline = time.monotonic() + connect_timeout_s
         try:
+            if control is not None:
+                watch(self._reactor, control)
             for address in addresses:
                 self._begin(address)
             while self._pending() and (left := deadline - time.monotonic()) > 0:
@@ -56,6 +60,9 @@ class Lookup:
                     deadline = min(deadline, time.monotonic() + _PATIENCE_AFTER_FIRST_S)
             for address in self._pending():
                 self._fail(address, "did not answer in time", "Is it stopped, or the network slow?")
+        except BaseException:
+            self.failures.update((address, NotStarted("interrupted")) for address in addresses)
+            raise
         finally:
             self._close_failed()
             self._reactor.close()

@@ -6,36 +6,17 @@ import errno
 import os
 import signal
 import time
-from typing import Protocol
 
 from . import statuses, system
 from .errors import FarmError, JobLost, NotStarted
 from .job import INPUT_WINDOW_BYTES, STDIN, JobSpec
 from .outcome import JobResult
 from .reactor import Reactor, Timer
-from .signals import FATAL
+from .signals import FATAL, Control, Interrupted, act_before_start
 from .streams import Plan, RawTerminal, Sink
 from .wire import Link, PeerService, WireError
 
 _NEVER_S = 1e9
-
-
-class Control(Protocol):
-    """Where a client's signals come from: the process itself, or somebody who passes them on."""
-
-    def fileno(self) -> int:
-        """Readable when there are signals to take."""
-
-    def take(self) -> list[int]:
-        """The signals since the last call."""
-
-
-class Interrupted(Exception):
-    """A signal came that ends the client, before the job had started."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class NoSlotInTime(FarmError):
@@ -139,7 +120,7 @@ class RemoteJob:
             self._reactor.watch(self._link.fileno(), self._serve)
             self._reactor.watch(self._control.fileno(), self._take_signals)
             self._reactor.later(max(0.0, self._deadline - time.monotonic()), self._too_late)
-            self._link.tell("run", self._spec.to_wire())
+            self._link.ask("run", self._spec.to_wire(), answer=self._asked)
             while self._outcome is None:
                 self._turn()
             self._drain_sinks()
@@ -153,6 +134,10 @@ class RemoteJob:
             raise self._outcome
         assert self._outcome is not None
         return self._judged(self._outcome)
+
+    def _asked(self, _: object, error: Exception | None) -> None:
+        if error is not None and self._outcome is None:
+            self._outcome = NotStarted(f"{self.address} did not understand the job: {error}")
 
     # What the worker tells.
 
@@ -317,8 +302,7 @@ class RemoteJob:
         elif number == getattr(signal, "SIGWINCH", 0):
             self._resize()
         elif not self._running:
-            if number in system.FORWARDED:
-                raise Interrupted(number)
+            act_before_start(number)
         elif number == signal.SIGINT and self._interrupts:
             self._link.tell("kill")
         else:
@@ -336,6 +320,3 @@ class RemoteJob:
                     self._size = size
                     self._link.tell("resize", *size)
                 return
-
-
-__all__ = ["ClientService", "Control", "Interrupted", "NoSlotInTime", "RemoteJob"]

@@ -82,6 +82,8 @@ class Session(threading.Thread):
         self._sock = sock
         self._reactor = Reactor()
         self._link: Link | None = None
+        self._fd = -1
+        self._hung_up = False
         self._ticket: Ticket | None = None
         self._spec: JobSpec | None = None
         self._execution: Execution | None = None
@@ -109,14 +111,18 @@ class Session(threading.Thread):
         try:
             self._reactor.open_post()
             self._link = Link(self._sock, WorkerService(self))
-            self._reactor.watch(self._link.fileno(), self._serve)
-            while not self._link.closed or self._execution is not None:
+            self._fd = self._link.fileno()
+            self._reactor.watch(self._fd, self._serve)
+            while not self._hung_up or self._execution is not None:
                 self._reactor.turn(0 if self._link.more else None)
                 if self._link.more:
                     self._serve()
+                if self._link.closed:
+                    self._hang_up()
         finally:
             self._sock.close()
-            self._leave_queue()
+            if self._ticket is not None:
+                self.worker.slots.give_back(self._ticket)
             self._reactor.close()
             self.worker.ended(self)
 
@@ -155,18 +161,21 @@ class Session(threading.Thread):
 
     def _serve(self) -> None:
         assert self._link is not None
-        fd = self._sock.fileno()
         try:
             self._link.serve()
-        except (EOFError, WireError, OSError) as error:
+        except (EOFError, WireError) as error:
             if isinstance(error, WireError):
                 self.worker.console.say(f"{self._peer} is no shadowfarm client: {error}")
-            self._hang_up(fd)
+            self._hang_up()
 
-    def _hang_up(self, fd: int) -> None:
+    def _hang_up(self) -> None:
+        """The connection has ended, wherever that was noticed; what ran or waited for it ends, too."""
         assert self._link is not None
-        if fd >= 0:
-            self._reactor.unwatch(fd)
+        if self._hung_up:
+            return
+        self._hung_up = True
+        # By its number: the socket may be closed already, and the number must not be watched when it is used again.
+        self._reactor.unwatch(self._fd)
         self._link.close()
         self._leave_queue()
         if self._execution is not None:
@@ -184,7 +193,10 @@ class Session(threading.Thread):
 
     def _refuse(self, status: int, what: str, cure: str = "") -> None:
         if self._link is not None and not self._link.closed:
-            self._link.tell("not_started", status, what, cure)
+            try:
+                self._link.tell("not_started", status, what, cure)
+            except EOFError:
+                pass  # the loop sees it
 
     def _granted(self, ticket: Ticket) -> None:
         if ticket is not self._ticket or self._link is None or self._link.closed:

@@ -4,14 +4,65 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from typing import Protocol
 
 from . import system
+from .reactor import Reactor
 
 _OBSERVED = tuple(getattr(signal, name) for name in ("SIGTSTP", "SIGCONT", "SIGWINCH") if hasattr(signal, name))
 
 # What ends a command by default, and is repeated by force when it does not.
 # (Not HUP: to many programs it means to read their settings again.)
 FATAL = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGQUIT") if hasattr(signal, name))
+
+
+class Interrupted(Exception):
+    """A signal came that ends the client, while no job of its own runs."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Control(Protocol):
+    """Where a client's signals come from: the process itself, or somebody who passes them on."""
+
+    def fileno(self) -> int:
+        """Readable when there are signals to take."""
+
+    def take(self) -> list[int]:
+        """The signals since the last call."""
+
+
+def act_before_start(number: int) -> None:
+    """What a signal does to a client whose job has not started. Raises: Interrupted."""
+    if number in system.FORWARDED:
+        raise Interrupted(number)
+    if number == getattr(signal, "SIGTSTP", 0):
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def pause(control: Control, seconds: float) -> None:
+    """Sleep, but for signals. Raises: Interrupted."""
+    reactor = Reactor()
+    deadline = time.monotonic() + seconds
+    try:
+        watch(reactor, control)
+        while (left := deadline - time.monotonic()) > 0:
+            reactor.turn(left)
+    finally:
+        reactor.close()
+
+
+def watch(reactor: Reactor, control: Control) -> None:
+    """Have `reactor` act on signals while no job runs: its `turn` may raise Interrupted then."""
+
+    def act() -> None:
+        for number in control.take():
+            act_before_start(number)
+
+    reactor.watch(control.fileno(), act)
 
 
 class SignalControl:

@@ -278,7 +278,7 @@ class Link:
     @property
     def closed(self) -> bool:
         """Whether either side has hung up."""
-        return bool(self._connection.closed)
+        return bool(self._connection.closed) or self._channel.closed
 
     def tell(self, name: str, *args: Any) -> None:
         """Call `exposed_<name>` of the peer and do not wait."""
