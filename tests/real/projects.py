@@ -22,7 +22,7 @@ import sys
 import tarfile
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 SOURCES = "SHADOWFARM_SOURCES"  # the variable that names another folder for the downloaded sources
 _PIP_TIMEOUT_S = 180
@@ -82,15 +82,17 @@ def unpack(package: SourcePackage, folder: Path, *, python: str = sys.executable
     Raises: Unavailable: the registry cannot be reached, or gave something else.
     """
     archive = fetch(package, python=python)
+    # Not by extractall: run by root, it gives the files to whoever has the packager's user id here.
     with tarfile.open(archive) as tar:
-        members = []
-        for member in tar.getmembers():
-            if member.isfile() and member.name.startswith(package.folder + "/"):
-                member.name = member.name[len(package.folder) + 1 :]
-                members.append(member)
-        # The hash vouches for the content; the filter, where this Python has it, keeps newer ones from warning.
-        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        tar.extractall(folder, members, **safely)
+        for member in tar:
+            inner = PurePosixPath(member.name)
+            if member.isfile() and inner.is_relative_to(package.folder) and ".." not in inner.parts:
+                content = tar.extractfile(member)
+                assert content is not None  # it is a regular file
+                path = folder / inner.relative_to(package.folder)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.read())
+                path.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
 def fetch(package: SourcePackage, *, python: str = sys.executable) -> Path:
