@@ -16,7 +16,7 @@ import projects
 import pytest
 from farm import CLIENT, Farm
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PARALLEL = 4
 BUILD_TIMEOUT_S = 240
