@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from . import __version__, invocation, statuses
 from .config import Config, find, load
 from .errors import FarmError, NotStarted, UsageError
 from .invocation import Invocation
 from .routing import Route, route
+
+TYPE_CHECKING = False  # as typing's, without its import
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from .job import JobSpec
+    from .streams import Plan
 
 JOB_MARK = b"SHADOWFARM_JOB"
 
@@ -48,13 +54,13 @@ def _run(argv: Sequence[str], script: str) -> int:
 
 def _run_remotely(config: Config, called: Invocation, where: Route) -> int:
     try:
-        from . import signals, streams
+        from . import signals, streams, system
         from .dispatch import Dispatch
         from .signals import Interrupted
     except ModuleNotFoundError as error:
         raise _missing(error) from error
 
-    closed = streams.fill_closed()
+    closed = system.fill_closed()
     plan = streams.plan(closed, where.stdin)
     control = signals.SignalControl()
     spec = _spec(config, called, where, plan, control.ignored)
@@ -85,7 +91,7 @@ def _missing(error: ModuleNotFoundError) -> FarmError:
     )
 
 
-def _spec(config: Config, called: Invocation, where: Route, plan, ignored: tuple[int, ...]):  # type: ignore[no-untyped-def]
+def _spec(config: Config, called: Invocation, where: Route, plan: Plan, ignored: tuple[int, ...]) -> JobSpec:
     from .environment import forwarded
     from .job import JobSpec
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from . import spawner, statuses, system
+from . import spawn, statuses, system
 from .job import CLOSED, NULL, STDIN, TTY, JobSpec
 from .outcome import JobResult
 from .pumps import InputPump, OutputPump
@@ -66,12 +66,12 @@ class Execution:
 
     # Starting.
 
-    def start(self, source: socket.socket, command: spawner.Command) -> None:
+    def start(self, source: socket.socket, command: spawn.Command) -> None:
         """Have the spawner at `source` start the job. Raises: OSError: no descriptors left, or no spawner."""
         with ExitStack() as job_ends, ExitStack() as on_failure:
             descriptors: list[int] = []
             streams, terminal = self._open_streams(descriptors, job_ends, on_failure)
-            self._control = spawner.pass_job(source, replace(command, streams=streams, terminal=terminal), descriptors)
+            self._control = spawn.pass_job(source, replace(command, streams=streams, terminal=terminal), descriptors)
             on_failure.pop_all()
         self._reactor.watch(self._control.fileno(), self._hear)
         for output in self._outputs.values():
@@ -149,11 +149,11 @@ class Execution:
     def signal(self, number: int) -> None:
         """Send a signal to the job's process group."""
         self._signalled = True
-        self._order(spawner.SIGNAL, number)
+        self._order(spawn.SIGNAL, number)
 
     def kill(self, grace_ms: int) -> None:
         """End all of the job's processes: SIGTERM, then SIGKILL after `grace_ms` milliseconds."""
-        self._order(spawner.KILL, grace_ms)
+        self._order(spawn.KILL, grace_ms)
 
     def feed(self, data: memoryview) -> None:
         """Pass on bytes to the job's stdin."""
@@ -197,18 +197,18 @@ class Execution:
 
     def _hear(self) -> None:
         assert self._control is not None
-        data = self._control.recv(spawner.MESSAGE.size)
+        data = self._control.recv(spawn.MESSAGE.size)
         if not data:
             self._fail(statuses.LOST, "the worker's spawner process ended", "See the worker's console.")
             return
-        kind, number = spawner.MESSAGE.unpack(data)
-        if kind == spawner.STARTED:
+        kind, number = spawn.MESSAGE.unpack(data)
+        if kind == spawn.STARTED:
             self._tell("started", number)
-        elif kind == spawner.STOPPED:
+        elif kind == spawn.STOPPED:
             self._tell("stopped", number)
-        elif kind == spawner.ENDED:
+        elif kind == spawn.ENDED:
             self._ended(JobResult.from_wait_status(number))
-        elif kind in (spawner.NO_FOLDER, spawner.NO_EXEC, spawner.NO_FORK):
+        elif kind in (spawn.NO_FOLDER, spawn.NO_EXEC, spawn.NO_FORK):
             status, what, cure = explain(kind, number, self._spec)
             self._tell("not_started", status, what, cure)
             self._on_ended(what)
@@ -293,7 +293,7 @@ class Execution:
     def _order(self, kind: bytes, number: int) -> None:
         if self._control is not None:
             try:
-                self._control.send(spawner.MESSAGE.pack(kind, number))
+                self._control.send(spawn.MESSAGE.pack(kind, number))
             except OSError:
                 pass  # it has just ended
 
@@ -325,10 +325,10 @@ def explain(kind: bytes, number: int, spec: JobSpec) -> tuple[int, str, str]:
     """Why the spawner could not start a job, for the client: (our exit status, what, cure)."""
     reason = os.strerror(number)
     program, cwd = os.fsdecode(spec.program), os.fsdecode(spec.cwd)
-    if kind == spawner.NO_FOLDER:
+    if kind == spawn.NO_FOLDER:
         what = f"the folder {cwd} cannot be entered there: {reason}"
         return statuses.NO_WORKSPACE, what, "Mount the workspace on that worker at the same path."
-    if kind == spawner.NO_FORK:
+    if kind == spawn.NO_FORK:
         return statuses.NO_WORKER, f"no process can be made there: {reason}", "Lower numTasks in the worker's file."
     if number in (errno.ENOENT, errno.ENOTDIR):
         return statuses.NOT_FOUND, f"{program} was not found there", "Install it there at the same path."

@@ -12,12 +12,13 @@ from typing import Any
 
 from . import PROTOCOL, local, statuses
 from .address import Address, parse
+from .channel import WireError
 from .errors import NotStarted
 from .reactor import WRITE, Reactor
 from .remote import ClientService
 from .signals import Control, watch
 from .slots import Load
-from .wire import Link, WireError
+from .wire import Link
 
 # Once a worker has answered, one that is silent for longer than this is left alone for this job.
 _PATIENCE_AFTER_FIRST_S = 0.5

@@ -8,15 +8,14 @@ import signal
 import time
 
 from . import statuses, system
+from .channel import WireError
 from .errors import FarmError, JobLost, NotStarted
 from .job import INPUT_WINDOW_BYTES, STDIN, JobSpec
 from .outcome import JobResult
 from .reactor import Reactor, Timer
 from .signals import FATAL, Control, Interrupted, act_before_start
 from .streams import Plan, RawTerminal, Sink
-from .wire import Link, PeerService, WireError
-
-_NEVER_S = 1e9
+from .wire import Link, PeerService
 
 
 class NoSlotInTime(FarmError):
@@ -105,7 +104,7 @@ class RemoteJob:
         self._raw = RawTerminal(STDIN)
         self._size = plan.terminal.size if plan.terminal is not None else None
         self._interrupts = 0
-        self._grace: Timer | None = None
+        self._end_is_wanted = False
         self._outlived: JobResult | None = None
         self._stall: Timer | None = None
         self._abandon_output = False
@@ -117,15 +116,10 @@ class RemoteJob:
         """
         try:
             self._reactor.open_post()
-            self._reactor.watch(self._link.fileno(), self._serve)
             self._reactor.watch(self._control.fileno(), self._take_signals)
             self._reactor.later(max(0.0, self._deadline - time.monotonic()), self._too_late)
-            self._link.ask("run", self._spec.to_wire(), answer=self._asked)
-            while self._outcome is None:
-                self._turn()
+            self._converse()
             self._drain_sinks()
-        except (EOFError, WireError) as error:
-            self._lost(error)
         finally:
             self._raw.leave()
             self._link.close()
@@ -185,10 +179,21 @@ class RemoteJob:
 
     # The loop.
 
-    def _turn(self) -> None:
-        self._reactor.turn(0 if self._link.more else None)
-        if self._outcome is None and self._link.more:
-            self._serve()
+    def _converse(self) -> None:
+        """Ask for the job and serve what comes, until there is an outcome."""
+        fd = self._link.fileno()
+        try:
+            self._reactor.watch(fd, self._serve)
+            self._link.ask("run", self._spec.to_wire(), answer=self._asked)
+            while self._outcome is None:
+                self._reactor.turn(0 if self._link.more else None)
+                if self._link.more:
+                    self._serve()
+        except (EOFError, WireError) as error:
+            self._lost(error)
+        finally:
+            self._reactor.unwatch(fd)
+            self._reactor.unwatch(STDIN)
 
     def _serve(self) -> None:
         # One message at a time: after the last there is nothing to read, and its reply may find the worker gone.
@@ -198,12 +203,11 @@ class RemoteJob:
                 return
 
     def _lost(self, error: Exception) -> None:
-        if isinstance(self._outcome, JobResult):
-            return
-        self._outcome = JobLost(
-            f"the connection to {self.address} was lost while the job ran there: {error}",
-            "It may have run. See the worker's console, or name the command in RETRY to run it again in this case.",
-        )
+        if self._outcome is None:
+            self._outcome = JobLost(
+                f"the connection to {self.address} was lost while the job ran there: {error}",
+                "It may have run. See the worker's console, or name the command in RETRY to run it again in this case.",
+            )
 
     def _too_late(self) -> None:
         if not self._running and self._outcome is None:
@@ -223,15 +227,15 @@ class RemoteJob:
     def _arm_stall(self) -> None:
         """After a signal to end and the job's end, a reader that takes nothing for the drain time is not waited for."""
         ended = self._outlived is not None or self._outcome is not None
-        if ended and self._grace is not None:
+        if ended and self._end_is_wanted:
             if self._stall is not None:
                 self._stall.cancel()
             self._stall = self._reactor.later(self._spec.drain_s, self._stalled)
 
     def _stalled(self) -> None:
+        self._abandon_output = True
         if self._outcome is None:
             self._outcome = self._outlived
-            self._abandon_output = True
 
     def _wrote(self, group: int, count: int) -> None:
         self._arm_stall()
@@ -244,8 +248,6 @@ class RemoteJob:
 
     def _drain_sinks(self) -> None:
         """The job has ended: wait until the client's readers have taken all, with signals as before."""
-        self._reactor.unwatch(self._link.fileno())
-        self._reactor.unwatch(STDIN)
         for sink in self._sinks.values():
             sink.close()
         self._arm_stall()
@@ -304,13 +306,19 @@ class RemoteJob:
         elif not self._running:
             act_before_start(number)
         elif number == signal.SIGINT and self._interrupts:
-            self._link.tell("kill")
+            self._kill()
         else:
             self._interrupts += number == signal.SIGINT
             self._link.tell("signal", number)
-            if number in FATAL and self._grace is None:
-                self._grace = self._reactor.later(self._grace_s or _NEVER_S, lambda: self._link.tell("kill"))
+            if number in FATAL and not self._end_is_wanted:
+                self._end_is_wanted = True
+                if self._grace_s:
+                    self._reactor.later(self._grace_s, self._kill)
                 self._arm_stall()
+
+    def _kill(self) -> None:
+        if self._outcome is None:
+            self._link.tell("kill")
 
     def _resize(self) -> None:
         for fd in sorted({STDIN, *self._plan.targets.values()}):

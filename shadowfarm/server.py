@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import spawner
+from . import spawn
 from .address import join
 from .console import Console
 from .errors import ConfigError, ListenError
@@ -72,7 +72,7 @@ class Worker:
             if self._spawner is None or self._spawner[0].poll() is not None:
                 if self._spawner is not None:
                     self._spawner[1].close()
-                self._spawner = spawner.start()
+                self._spawner = spawn.start()
             return self._spawner[1]
 
     def job_done(self) -> None:

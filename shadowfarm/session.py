@@ -8,13 +8,14 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import PROTOCOL, naming, spawner, statuses
+from . import PROTOCOL, naming, spawn, statuses
+from .channel import WireError
 from .execution import Execution, Limits
 from .job import JobSpec
 from .reactor import Reactor
 from .remap import remapped
 from .slots import Ticket
-from .wire import Link, PeerService, WireError
+from .wire import Link, PeerService
 
 if TYPE_CHECKING:
     from .server import Worker
@@ -222,7 +223,7 @@ class Session(threading.Thread):
             self._execution = None
             self._could_not_start(spec, statuses.NO_WORKER, f"the worker cannot start a job: {error.strerror}", "")
 
-    def _command(self, spec: JobSpec) -> spawner.Command:
+    def _command(self, spec: JobSpec) -> spawn.Command:
         """What the spawner is to execute, without its streams. Raises: OSError: the program is not there."""
         program, argv = spec.program, spec.argv
         if spec.shown_as:
@@ -237,8 +238,8 @@ class Session(threading.Thread):
             }
         if b"TMPDIR" in env and not os.path.isdir(env[b"TMPDIR"]):
             del env[b"TMPDIR"]
-        env[spawner.MARK] = self.worker.mark(self._number)
-        return spawner.Command(program, argv, env, spec.cwd, spec.umask, spec.ignored, (-1, -1, -1), -1)
+        env[spawn.MARK] = self.worker.mark(self._number)
+        return spawn.Command(program, argv, env, spec.cwd, spec.umask, spec.ignored, (-1, -1, -1), -1)
 
     def _could_not_start(self, spec: JobSpec, status: int, what: str, cure: str) -> None:
         self._refuse(status, what, cure)

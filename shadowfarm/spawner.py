@@ -5,9 +5,7 @@ Jobs are not started by the worker itself, since
 - a small process forks faster than a large one;
 - when the worker is killed, somebody must be left who ends its jobs: this process sees its sockets close.
 
-The worker passes each job over one stream socket as a byte with file descriptors: first a control socket of the job's
-own, then the job's streams. On the control socket comes the command (marshal, for both ends are the same Python), then
-five-byte messages go both ways: a kind and a number. A closed control socket means that nobody wants the job any more.
+`spawn` tells how the worker and this process talk.
 
 A job is the leader of a process group in this process's session; a job with a terminal that somebody types at gets a
 session of its own with a leader between (a fork of this process that runs the same loop for this one job), so that its
@@ -17,35 +15,14 @@ process group is not orphaned and Ctrl-Z stops it.
 from __future__ import annotations
 
 import gc
-import marshal
 import os
 import signal
 import socket
-import struct
-import sys
 import time
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from . import system
+from . import spawn, system
 from .reactor import Reactor, Timer
-
-MESSAGE = struct.Struct("!ci")
-
-# From here to the worker; the number is in parentheses.
-STARTED = b"S"  # (process id)
-NO_FOLDER = b"D"  # the working folder cannot be entered (errno)
-NO_EXEC = b"E"  # the program cannot be executed (errno)
-NO_FORK = b"F"  # no process could be made (errno)
-STOPPED = b"T"  # (signal)
-CONTINUED = b"C"
-ENDED = b"X"  # (wait status, as waitpid(2) gives it)
-
-# From the worker to here.
-SIGNAL = b"s"  # signal the job's process group (signal)
-KILL = b"k"  # end the whole tree: SIGTERM, and SIGKILL after (milliseconds)
-
-MARK = b"SHADOWFARM_JOB"
 
 _ABANDONED_GRACE_MS = 1000
 _KILL_AGAIN_S = 0.02
@@ -53,43 +30,10 @@ _KILL_PATIENCE_S = 5.0
 _MAX_FDS = 4
 
 
-@dataclass(frozen=True)
-class Command:
-    """What to execute. `streams` gives for file descriptors 0, 1, 2 the index of a passed descriptor, or -1: closed.
-
-    terminal: index of the passed descriptor that becomes the controlling terminal, or -1.
-    """
-
-    program: bytes
-    argv: tuple[bytes, ...]
-    env: dict[bytes, bytes]
-    cwd: bytes
-    umask: int
-    ignored: tuple[int, ...]
-    streams: tuple[int, int, int]
-    terminal: int
-
-    def dump(self) -> bytes:
-        """The command as bytes, its length before it."""
-        data = marshal.dumps(tuple(vars(self).values()))
-        return struct.pack("!I", len(data)) + data
-
-    @classmethod
-    def read(cls, control: socket.socket) -> Command:
-        """Read what `dump` made; the sender is our own worker, which writes it whole. Raises: EOFError."""
-        (length,) = struct.unpack("!I", _read_exactly(control, 4))
-        return cls(*marshal.loads(_read_exactly(control, length)))
-
-    @property
-    def mark(self) -> bytes:
-        """The item of the environment that all of the job's processes inherit."""
-        return MARK + b"=" + self.env.get(MARK, b"")
-
-
 class _Job:
     """One job, seen from its parent process."""
 
-    def __init__(self, control: socket.socket, command: Command) -> None:
+    def __init__(self, control: socket.socket, command: spawn.Command) -> None:
         self.control = control
         self.command = command
         self.pid = 0
@@ -100,7 +44,7 @@ class _Job:
 
     def report(self, kind: bytes, number: int = 0) -> None:
         try:
-            self.control.send(MESSAGE.pack(kind, number))
+            self.control.send(spawn.MESSAGE.pack(kind, number))
         except OSError:
             pass  # the worker's end is closed: the loop sees it, too
 
@@ -148,9 +92,9 @@ class Spawner:
         for fd in fds:
             os.set_inheritable(fd, False)
         control, *descriptors = fds
-        job = _Job(socket.socket(fileno=control), Command(b"", (), {}, b"", 0, (), (-1, -1, -1), -1))
+        job = _Job(socket.socket(fileno=control), spawn.Command(b"", (), {}, b"", 0, (), (-1, -1, -1), -1))
         try:
-            job.command = Command.read(job.control)
+            job.command = spawn.Command.read(job.control)
             if job.command.terminal >= 0:
                 self._start_with_leader(job, descriptors)
             else:
@@ -173,7 +117,7 @@ class Spawner:
         try:
             pid = os.fork()
         except OSError as error:
-            job.report(NO_FORK, error.errno or 0)
+            job.report(spawn.NO_FORK, error.errno or 0)
             pid = -1
         if pid == 0:
             self._lead_session(job, descriptors)
@@ -187,6 +131,8 @@ class Spawner:
             _take_terminal(descriptors[job.command.terminal])
             leader = Spawner(None)
             leader.adopt(job, descriptors)
+            for fd in descriptors:
+                os.close(fd)
             leader.run()
             status = 0
         finally:
@@ -206,16 +152,20 @@ class Spawner:
 
     def _start(self, job: _Job, descriptors: list[int]) -> None:
         report_read, report_write = os.pipe()
+        # Until the child has set its own, signals would meet what this process does with them, and be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, system.FORWARDED)
         try:
             job.pid = os.fork()
         except OSError as error:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, system.FORWARDED)
             os.close(report_read)
             os.close(report_write)
-            job.report(NO_FORK, error.errno or 0)
+            job.report(spawn.NO_FORK, error.errno or 0)
             self._forget(job)
             return
         if job.pid == 0:
             _become(job.command, descriptors, report_write)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, system.FORWARDED)
         os.close(report_write)
         os.set_blocking(report_read, False)
         job.exec_report = report_read
@@ -229,17 +179,17 @@ class Spawner:
         if job.exec_report < 0:
             return
         try:
-            data = os.read(job.exec_report, MESSAGE.size)
+            data = os.read(job.exec_report, spawn.MESSAGE.size)
         except BlockingIOError:
             return
         self._reactor.unwatch(job.exec_report)
         os.close(job.exec_report)
         job.exec_report = -1
         if data:
-            job.report(*MESSAGE.unpack(data))
+            job.report(*spawn.MESSAGE.unpack(data))
             self._forget(job)
         else:
-            job.report(STARTED, job.pid)
+            job.report(spawn.STARTED, job.pid)
 
     # Watching.
 
@@ -264,9 +214,9 @@ class Spawner:
 
     def _changed(self, job: _Job, status: int) -> None:
         if os.WIFSTOPPED(status):
-            job.report(STOPPED, os.WSTOPSIG(status))
+            job.report(spawn.STOPPED, os.WSTOPSIG(status))
         elif os.WIFCONTINUED(status):
-            job.report(CONTINUED)
+            job.report(spawn.CONTINUED)
         else:
             self._exec_done(job)
             job.wait_status = status
@@ -275,7 +225,7 @@ class Spawner:
 
     def _ended(self, job: _Job) -> None:
         assert job.wait_status is not None
-        job.report(ENDED, job.wait_status)
+        job.report(spawn.ENDED, job.wait_status)
         self._forget(job)
 
     def _forget(self, job: _Job) -> None:
@@ -289,7 +239,7 @@ class Spawner:
 
     def _obey(self, job: _Job) -> None:
         try:
-            data = job.control.recv(MESSAGE.size, socket.MSG_DONTWAIT)
+            data = job.control.recv(spawn.MESSAGE.size, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except OSError:
@@ -298,10 +248,10 @@ class Spawner:
             self._reactor.unwatch(job.control.fileno())
             self._kill_tree(job, _ABANDONED_GRACE_MS)
             return
-        kind, number = MESSAGE.unpack(data)
-        if kind == SIGNAL:
+        kind, number = spawn.MESSAGE.unpack(data)
+        if kind == spawn.SIGNAL:
             system.kill(job.pid, number, group=True)
-        elif kind == KILL:
+        elif kind == spawn.KILL:
             self._kill_tree(job, number)
 
     def _kill_tree(self, job: _Job, grace_ms: int) -> None:
@@ -352,9 +302,9 @@ def _take_terminal(fd: int) -> None:
     fcntl.ioctl(fd, termios.TIOCSCTTY, 0)
 
 
-def _become(command: Command, descriptors: list[int], report: int) -> NoReturn:
+def _become(command: spawn.Command, descriptors: list[int], report: int) -> NoReturn:
     """In the child: turn into the job, or report why not and end."""
-    kind, number = NO_EXEC, 0
+    kind, number = spawn.NO_EXEC, 0
     try:
         os.setpgid(0, 0)
         if command.terminal >= 0:
@@ -366,13 +316,13 @@ def _become(command: Command, descriptors: list[int], report: int) -> NoReturn:
         try:
             os.chdir(command.cwd)
         except OSError:
-            kind = NO_FOLDER
+            kind = spawn.NO_FOLDER
             raise
         system.execute(command.program, command.argv, command.env)
     except OSError as error:
         number = error.errno or 0
     finally:
-        os.write(report, MESSAGE.pack(kind, number))
+        os.write(report, spawn.MESSAGE.pack(kind, number))
         os._exit(127)
 
 
@@ -390,6 +340,7 @@ def _set_signals(ignored: tuple[int, ...]) -> None:
             signal.signal(extra, signal.SIG_IGN)
         except (OSError, ValueError):
             pass  # no such signal here, or one that cannot be ignored
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, system.FORWARDED)
 
 
 def _set_streams(streams: tuple[int, int, int], descriptors: list[int]) -> None:
@@ -401,52 +352,27 @@ def _set_streams(streams: tuple[int, int, int], descriptors: list[int]) -> None:
             os.close(fd)
 
 
-def _read_exactly(sock: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        piece = sock.recv(count - len(data))
-        if not piece:
-            raise EOFError
-        data += piece
-    return data
+def _forget_signals() -> None:
+    """Undo what whoever started the worker ignored or blocked, as a script's background job or nohup does: jobs get
+    what their clients had."""
+    for number in range(1, signal.NSIG):
+        try:
+            if signal.getsignal(number) == signal.SIG_IGN and number not in (signal.SIGPIPE, signal.SIGXFSZ):
+                signal.signal(number, signal.SIG_DFL)
+        except (OSError, ValueError):
+            pass  # no such signal, or one that the C library keeps for itself
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def main(source_fd: int) -> None:
     """Run as a process of its own; `source_fd` is the socket to the worker."""
     os.setsid()
+    system.fill_closed()
     system.adopt_orphans()
+    _forget_signals()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # ends when the worker does, after its jobs
     gc.disable()  # nothing here makes cycles, and a collection would copy pages that forks share
-    Spawner(socket.socket(fileno=source_fd)).run()
-
-
-def start(arguments: dict[str, Any] | None = None) -> tuple[Any, socket.socket]:
-    """Start a spawner process. Returns: its Popen, and the socket to pass jobs over."""
-    import subprocess
-
-    ours, theirs = socket.socketpair()
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from shadowfarm import spawner; spawner.main(int(sys.argv[2]))"
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", code, root, str(theirs.fileno())],
-        pass_fds=[theirs.fileno()],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        **(arguments or {}),
-    )
-    theirs.close()
-    return process, ours
-
-
-def pass_job(source: socket.socket, command: Command, descriptors: list[int]) -> socket.socket:
-    """Have the spawner at `source` start a job; gives the job's control socket. Raises: OSError: it is not there."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        try:
-            socket.send_fds(source, [b"J"], [theirs.fileno(), *descriptors])
-            ours.sendall(command.dump())
-        except OSError:
-            ours.close()
-            raise
-    return ours
+    source = socket.socket(fileno=source_fd)
+    source.set_inheritable(False)  # it was inherited itself, and jobs must not have it
+    Spawner(source).run()

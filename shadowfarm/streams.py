@@ -32,22 +32,6 @@ class Plan:
     raw: bool = False
 
 
-def fill_closed() -> tuple[bool, bool, bool]:
-    """Tell which of descriptors 0, 1, 2 are closed, and open /dev/null there: else a socket of ours might."""
-    closed = []
-    for fd in range(3):
-        try:
-            os.fstat(fd)
-            closed.append(False)
-        except OSError:
-            null = os.open(os.devnull, os.O_RDWR)
-            if null != fd:
-                os.dup2(null, fd)
-                os.close(null)
-            closed.append(True)
-    return closed[0], closed[1], closed[2]
-
-
 def plan(closed: tuple[bool, bool, bool], wants_stdin: bool) -> Plan:
     """Look at the client's streams and decide what the job gets.
 

@@ -70,6 +70,22 @@ def _make_private(path: str) -> None:
         os.chmod(path, 0o700)
 
 
+def fill_closed() -> tuple[bool, bool, bool]:
+    """Tell which of descriptors 0, 1, 2 are closed, and open /dev/null there: else a socket of ours might."""
+    closed = []
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+            closed.append(False)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != fd:
+                os.dup2(null, fd)
+                os.close(null)
+            closed.append(True)
+    return closed[0], closed[1], closed[2]
+
+
 def adopt_orphans() -> None:
     """Become the parent of descendants whose own parent ended (Linux); elsewhere they go to init."""
     if LINUX:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from plumbum import cli
 
-from . import __version__, statuses, workerfile
+from . import __version__, statuses, system, workerfile
 from .console import Console
 from .errors import FarmError, UsageError
 from .server import Worker
@@ -50,6 +50,7 @@ class WorkerApplication(cli.Application):  # type: ignore[misc]
 
 def main(argv: Sequence[str]) -> NoReturn:
     """Run a worker until it is told to end."""
+    system.fill_closed()
     try:
         _, status = WorkerApplication.run(list(argv), exit=False)
         status = statuses.USAGE if status == 2 else status

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from shadowfarm import spawner
-from shadowfarm.spawner import Command
+from shadowfarm import spawn
+from shadowfarm.spawn import Command
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads the process table in /proc")
 
@@ -38,24 +38,24 @@ class Spawned:
 
     def next(self) -> tuple[bytes, int]:
         """The next report. Fails after 5 s."""
-        data = self.control.recv(spawner.MESSAGE.size)
+        data = self.control.recv(spawn.MESSAGE.size)
         assert data, "the spawner closed the job's control socket"
-        kind, number = spawner.MESSAGE.unpack(data)
+        kind, number = spawn.MESSAGE.unpack(data)
         return kind, number
 
     def started(self) -> int:
         kind, pid = self.next()
-        assert kind == spawner.STARTED, (kind, pid)
+        assert kind == spawn.STARTED, (kind, pid)
         return pid
 
     def ended(self) -> int:
         """The exit status, or -N for signal N, of a job that has started."""
         kind, status = self.next()
-        assert kind == spawner.ENDED, (kind, status)
+        assert kind == spawn.ENDED, (kind, status)
         return os.waitstatus_to_exitcode(status)
 
     def order(self, kind: bytes, number: int) -> None:
-        self.control.sendall(spawner.MESSAGE.pack(kind, number))
+        self.control.sendall(spawn.MESSAGE.pack(kind, number))
 
     def line(self) -> bytes:
         """One line of output."""
@@ -87,13 +87,13 @@ class Spawning:
 
     def __init__(self, folder: Path, **arguments: Any) -> None:
         self.folder = folder
-        self.process, self.source = spawner.start(arguments)
+        self.process, self.source = spawn.start(arguments)
         self.mark = f"{os.getpid()}-{os.urandom(6).hex()}".encode()
         self._jobs: list[Spawned] = []
 
     def command(self, program: bytes, *arguments: bytes, **fields: Any) -> Command:
         number = b"%d" % len(self._jobs)
-        env = {b"PATH": b"/usr/bin:/bin", spawner.MARK: self.mark + b"-" + number, **fields.pop("env", {})}
+        env = {b"PATH": b"/usr/bin:/bin", spawn.MARK: self.mark + b"-" + number, **fields.pop("env", {})}
         command = Command(program, (program, *arguments), env, os.fsencode(self.folder), 0o22, (), (0, 1, 1), -1)
         return replace(command, **fields)
 
@@ -103,7 +103,7 @@ class Spawning:
         read, write = os.pipe()
         null = os.open(os.devnull, os.O_RDWR)
         try:
-            job = Spawned(spawner.pass_job(self.source, command, [null, write, *more]), read)
+            job = Spawned(spawn.pass_job(self.source, command, [null, write, *more]), read)
         finally:
             os.close(null)
             os.close(write)
@@ -217,7 +217,7 @@ def test_the_reports_of_very_short_jobs_come_in_order(spawning: Spawning) -> Non
 
 def test_a_missing_program_is_told_with_its_errno(spawning: Spawning) -> None:
     for program in (b"/nowhere/cc", b"no-such-program-here", b"/bin/sh/cc", b"./cc"):
-        assert spawning.run(program).next() == (spawner.NO_EXEC, errno.ENOENT)
+        assert spawning.run(program).next() == (spawn.NO_EXEC, errno.ENOENT)
 
 
 def test_a_file_that_may_not_be_executed_is_told_with_its_errno(spawning: Spawning, tmp_path: Path) -> None:
@@ -225,29 +225,29 @@ def test_a_file_that_may_not_be_executed_is_told_with_its_errno(spawning: Spawni
     plain.write_text("#!/bin/sh\n")
     plain.chmod(0o644)
     for program in (os.fsencode(plain), os.fsencode(tmp_path), b"./plain"):
-        assert spawning.run(program).next() == (spawner.NO_EXEC, errno.EACCES)
+        assert spawning.run(program).next() == (spawn.NO_EXEC, errno.EACCES)
 
 
 def test_a_script_whose_interpreter_is_missing_is_there_but_not_executable(spawning: Spawning, tmp_path: Path) -> None:
     program = script(tmp_path / "odd", "#!/no/such/interpreter\n")
-    assert spawning.run(program).next() == (spawner.NO_EXEC, errno.EACCES)
+    assert spawning.run(program).next() == (spawn.NO_EXEC, errno.EACCES)
 
 
 def test_arguments_that_are_too_long_are_told_with_their_errno(spawning: Spawning) -> None:
-    assert spawning.run(b"/bin/true", b"x" * (4 << 20)).next() == (spawner.NO_EXEC, errno.E2BIG)
+    assert spawning.run(b"/bin/true", b"x" * (4 << 20)).next() == (spawn.NO_EXEC, errno.E2BIG)
 
 
 @pytest.mark.parametrize(("folder", "number"), [(b"/no/such/folder", errno.ENOENT), (b"/bin/sh", errno.ENOTDIR)])
 def test_a_missing_working_folder_is_told_apart_from_a_missing_program(
     spawning: Spawning, folder: bytes, number: int
 ) -> None:
-    assert spawning.run(b"/bin/true", cwd=folder).next() == (spawner.NO_FOLDER, number)
-    assert spawning.run(b"/no/such/program", cwd=folder).next() == (spawner.NO_FOLDER, number)
+    assert spawning.run(b"/bin/true", cwd=folder).next() == (spawn.NO_FOLDER, number)
+    assert spawning.run(b"/no/such/program", cwd=folder).next() == (spawn.NO_FOLDER, number)
 
 
 def test_the_spawner_outlives_jobs_that_do_not_start(spawning: Spawning) -> None:
     for _ in range(50):
-        assert spawning.run(b"/nowhere/cc").next()[0] == spawner.NO_EXEC
+        assert spawning.run(b"/nowhere/cc").next()[0] == spawn.NO_EXEC
     job = spawning.shell("exit 7")
     job.started()
     assert job.ended() == 7
@@ -256,7 +256,7 @@ def test_the_spawner_outlives_jobs_that_do_not_start(spawning: Spawning) -> None
 def test_values_that_no_system_call_takes_are_a_job_that_does_not_start(spawning: Spawning) -> None:
     for fields in ({"umask": 1 << 70}, {"ignored": (1 << 70,)}, {"ignored": (-1, 0, 9, 4096), "umask": 1 << 70}):
         kind, _ = spawning.run(b"/bin/true", **fields).next()
-        assert kind == spawner.NO_EXEC
+        assert kind == spawn.NO_EXEC
 
 
 # Which program a job runs.
@@ -276,7 +276,7 @@ def test_a_bare_name_is_looked_up_on_the_jobs_own_path(spawning: Spawning, tmp_p
     job = spawning.run(b"only-here", env={b"PATH": os.fsencode(tmp_path / "bin") + b":/bin"})
     job.started()
     assert job.rest() == b"found\n"
-    assert spawning.run(b"only-here").next() == (spawner.NO_EXEC, errno.ENOENT)
+    assert spawning.run(b"only-here").next() == (spawn.NO_EXEC, errno.ENOENT)
 
 
 @pytest.mark.parametrize("path", [b"bin", b"/nowhere:bin:/bin", b"plain:bin", b"file:bin"])
@@ -461,7 +461,7 @@ def test_a_signal_reaches_the_whole_group(spawning: Spawning, number: int) -> No
     job.started()
     child = int(job.line())
     # A shell lets its background child ignore INT and QUIT.
-    job.order(spawner.SIGNAL, number)
+    job.order(spawn.SIGNAL, number)
     assert job.ended() == -number
     if number not in (signal.SIGINT, signal.SIGQUIT):
         until(lambda: not alive(child), "the child has the signal, too")
@@ -472,7 +472,7 @@ def test_a_signal_reaches_the_whole_group(spawning: Spawning, number: int) -> No
 def test_a_signal_that_comes_before_the_program_is_not_lost(spawning: Spawning) -> None:
     for _ in range(30):
         job = spawning.run(b"/bin/sleep", b"60")
-        job.order(spawner.SIGNAL, signal.SIGTERM)
+        job.order(spawn.SIGNAL, signal.SIGTERM)
         job.started()
         assert job.ended() == -signal.SIGTERM
 
@@ -483,11 +483,11 @@ def test_stop_and_continue_are_reported(spawning: Spawning) -> None:
     pid = job.started()
     job.line()
     for number in (signal.SIGTSTP, signal.SIGSTOP):
-        job.order(spawner.SIGNAL, number)
-        assert job.next() == (spawner.STOPPED, number)
+        job.order(spawn.SIGNAL, number)
+        assert job.next() == (spawn.STOPPED, number)
         assert state_of(pid) == "T"
-        job.order(spawner.SIGNAL, signal.SIGCONT)
-        assert job.next() == (spawner.CONTINUED, 0)
+        job.order(spawn.SIGNAL, signal.SIGCONT)
+        assert job.next() == (spawn.CONTINUED, 0)
     os.close(pipe[1])
     assert job.ended() == 5
 
@@ -529,7 +529,7 @@ def test_a_client_that_hangs_up_leaves_nothing_of_its_job_running(spawning: Spaw
 def test_the_end_of_a_killed_job_is_told_when_its_whole_tree_has_ended(spawning: Spawning, grace_ms: int) -> None:
     job, pids = tree(spawning, SETSID, DOUBLE_FORK, STUBBORN)
     began = time.monotonic()
-    job.order(spawner.KILL, grace_ms)
+    job.order(spawn.KILL, grace_ms)
     assert job.ended() in (-signal.SIGKILL, -signal.SIGTERM)
     assert not any(map(alive, pids))
     assert time.monotonic() - began < 2
@@ -539,7 +539,7 @@ def test_a_killed_job_gets_the_time_to_clean_up(spawning: Spawning) -> None:
     job = spawning.shell("trap 'echo cleaned; exit 9' TERM; echo; while :; do :; done")
     job.started()
     job.line()
-    job.order(spawner.KILL, 5000)
+    job.order(spawn.KILL, 5000)
     assert job.line() == b"cleaned"
     assert job.ended() == 9
 
@@ -548,13 +548,13 @@ def test_a_stopped_job_can_be_killed(spawning: Spawning) -> None:
     job = spawning.shell("echo; exec sleep 60")
     job.started()
     job.line()
-    job.order(spawner.SIGNAL, signal.SIGSTOP)
-    assert job.next() == (spawner.STOPPED, signal.SIGSTOP)
-    job.order(spawner.KILL, 5000)
+    job.order(spawn.SIGNAL, signal.SIGSTOP)
+    assert job.next() == (spawn.STOPPED, signal.SIGSTOP)
+    job.order(spawn.KILL, 5000)
     kinds = [job.next() for _ in range(1)]
-    if kinds[-1][0] == spawner.CONTINUED:
+    if kinds[-1][0] == spawn.CONTINUED:
         kinds.append(job.next())
-    assert kinds[-1][0] == spawner.ENDED
+    assert kinds[-1][0] == spawn.ENDED
     assert os.waitstatus_to_exitcode(kinds[-1][1]) == -signal.SIGTERM
 
 
@@ -574,7 +574,7 @@ def test_what_a_job_starts_at_the_moment_of_its_end_does_not_escape(spawning: Sp
         job.started()
         job.line()
         if number % 2:
-            job.order(spawner.KILL, 0)
+            job.order(spawn.KILL, 0)
         job.control.shutdown(socket.SHUT_RDWR)
     until(lambda: not marked(spawning.mark), "all trees have ended", 3)
 
@@ -661,9 +661,9 @@ def test_a_job_with_a_terminal_is_its_foreground_and_can_be_stopped_by_its_key(s
         assert int(job.line()) == pid
         assert os.tcgetpgrp(master) == pid
         os.write(master, b"\x1a")
-        assert job.next() == (spawner.STOPPED, signal.SIGTSTP)
-        job.order(spawner.SIGNAL, signal.SIGCONT)
-        assert job.next() == (spawner.CONTINUED, 0)
+        assert job.next() == (spawn.STOPPED, signal.SIGTSTP)
+        job.order(spawn.SIGNAL, signal.SIGCONT)
+        assert job.next() == (spawn.CONTINUED, 0)
         os.write(master, b"\x03")
         assert job.ended() == -signal.SIGINT
 

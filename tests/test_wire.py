@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from rpyc.core import brine, consts
 
-from shadowfarm.wire import MAX_FRAME_BYTES, Link, PeerError, PeerService, WireError
+from shadowfarm.channel import MAX_FRAME_BYTES, WireError
+from shadowfarm.wire import Link, PeerError, PeerService
 
 CALL = 64
 REQUEST, REPLY, EXCEPTION = consts.MSG_REQUEST, consts.MSG_REPLY, consts.MSG_EXCEPTION
