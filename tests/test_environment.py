@@ -55,6 +55,7 @@ def test_a_pattern_matches_whole_names_and_may_use_all_of_the_shells_signs() -> 
         (b"w -j --jobserver-fds=3,4", b"w"),
         (b"-j4", b"-j4"),
         (b"-j4 --jobserver-auth=3,4 -- CC=gcc OPT=-j4", b" -- CC=gcc OPT=-j4"),
+        (b"-j4 --jobserver-auth=3,4 -- OPT=-O2\\ -j4", b" -- OPT=-O2\\ -j4"),
         (b"k -- X=--jobserver-auth=3,4", b"k -- X=--jobserver-auth=3,4"),
     ],
 )
