@@ -32,15 +32,25 @@ def test_a_command_that_runs_here_imports_no_rpyc(farm: Farm) -> None:
 
 
 def test_streaming_moves_at_least_200_mb_a_second(farm: Farm) -> None:
-    rates = []
+    """On a machine that is busy with something else: at least a tenth of what a plain pipe moves at the same time."""
+    plain, ours = [], []
     for _ in range(3):
-        with farm.start("head", "-c", "1000000000", "/dev/zero") as client:
-            client.stdout.read(1)
-            begun = time.monotonic()
-            count = 1
-            while data := client.stdout.read1(1 << 20):
-                count += len(data)
-            rates.append(count / 1e6 / (time.monotonic() - begun))
-            assert client.wait(10) == 0 and count == 1_000_000_000
-    print(f"MB/s: {[round(rate) for rate in rates]}")
-    assert max(rates) >= 200, rates
+        plain.append(rate(["head", "-c", "1000000000", "/dev/zero"], farm))
+        ours.append(rate(farm.command("head", "-c", "1000000000", "/dev/zero"), farm))
+    print(f"MB/s: {[round(item) for item in ours]}, a plain pipe: {[round(item) for item in plain]}")
+    assert max(ours) >= min(200, max(plain) / 10)
+
+
+def rate(command: list[str], farm: Farm) -> float:
+    """MB/s of 1 GB from the command's first byte on."""
+    with subprocess.Popen(
+        command, env=farm.env, cwd=farm.work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as run:
+        run.stdout.read(1)
+        begun = time.monotonic()
+        count = 1
+        while data := run.stdout.read1(1 << 20):
+            count += len(data)
+        taken = time.monotonic() - begun
+        assert run.wait(10) == 0 and count == 1_000_000_000
+    return 1000 / taken
