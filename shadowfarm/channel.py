@@ -142,8 +142,12 @@ class SocketChannel(Channel):  # type: ignore[misc]
             self.close()
             raise EOFError("the peer sends without end and takes nothing")
         # A bulk frame is begun by who looks for it.
-        if self._body is None and not self._frames:
-            self.has_frame()
+        try:
+            if self._body is None and not self._frames:
+                self.has_frame()
+        except WireError as error:
+            self.close()
+            raise EOFError(error) from error
         self._receive()
 
     def _receive(self) -> bool:

@@ -67,12 +67,13 @@ class Console:
 
     def _icon(self, look: Look) -> None:
         assert self._icons is not None
-        self._write(look(next(self._icons)))
+        self._write(look.dress(next(self._icons)))
         self._column += 1
 
     def _line(self, text: str) -> None:
         # Control characters of an argument must not reach the terminal; what is not text is shown escaped.
-        shown = text.encode("utf-8", "backslashreplace").decode()
+        encoding = getattr(self._out, "encoding", None) or "utf-8"
+        shown = text.encode(encoding, "backslashreplace").decode(encoding)
         self._write(("\n" if self._column else "") + shown + "\n")
         self._column = 0
 
@@ -91,14 +92,20 @@ class Look:
         self._color, self._background, self._terminal = color, background, terminal
 
     def __call__(self, text: str) -> str:
-        text = "".join(item if item.isprintable() else item.encode("unicode_escape").decode() for item in text)
+        """The text in these colours, what cannot be printed escaped."""
+        return self.dress("".join(item if item.isprintable() else _escaped(item) for item in text))
+
+    def dress(self, text: str) -> str:
+        """The text in these colours."""
         if not self._terminal or not (self._color or self._background):
             return text
         from plumbum import colors
 
-        style = colors.reset
-        if self._color:
-            style = colors.fg(self._color)
-        if self._background:
-            style = style & colors.bg(self._background)
+        styles = [colors.fg(self._color)] if self._color else []
+        styles += [colors.bg(self._background)] if self._background else []
+        style = styles[0] & styles[1] if len(styles) == 2 else styles[0]
         return str(style | text)
+
+
+def _escaped(item: str) -> str:
+    return item.encode("unicode_escape").decode()

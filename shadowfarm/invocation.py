@@ -54,17 +54,15 @@ def read(argv: Sequence[str], script: str, environ: Mapping[str, str]) -> Invoca
 def _shadowed(called_as: str, environ: Mapping[str, str]) -> tuple[str, str]:
     """(the real program behind a link to client.py, the path to show it: see `Invocation`)."""
     name = os.path.basename(called_as)
-    for link in links(called_as):
-        renamed = os.path.abspath(link) + "_"
-        if not os.path.isfile(renamed):
-            continue
-        if _is_client(renamed):
-            # clang++ was a link to clang, and both were renamed: clang++_ leads to clang's client.
-            return _shadowed(_target(renamed), environ)[0], os.path.abspath(called_as)
-        return renamed, os.path.abspath(called_as)
+    renamed = _renamed(called_as, environ)
+    if renamed:
+        return renamed, _whole(called_as)
     for path in _on_path(name, environ):
         if not _is_client(path):
             return path, ""
+        renamed = _renamed(path, environ)
+        if renamed:
+            return renamed, path
     raise FarmError(
         f"{called_as} stands for a program that is not there: neither {called_as}_ nor another {name} on PATH exists",
         "Run dxoff, or rename the program to its name with a trailing _.",
@@ -72,12 +70,32 @@ def _shadowed(called_as: str, environ: Mapping[str, str]) -> tuple[str, str]:
     )
 
 
+def _whole(path: str) -> str:
+    whole = os.path.join(os.getcwd(), path)
+    # What leads up again may lead through a link, which only the kernel can follow.
+    return whole if os.pardir in path.split(os.sep) else os.path.normpath(whole)
+
+
+def _renamed(called_as: str, environ: Mapping[str, str]) -> str:
+    """The renamed program beside `called_as`, or beside a link on its way to client.py; "" for none."""
+    for link in links(called_as):
+        folder, name = os.path.split(link)
+        renamed = os.path.join(os.path.realpath(folder), name + "_")
+        if not os.path.isfile(renamed):
+            continue
+        if _is_client(renamed):
+            # clang++ was a link to clang, and both were renamed: clang++_ leads to clang's client.
+            return _shadowed(_target(renamed), environ)[0]
+        return renamed
+    return ""
+
+
 def _behind_shadow(invocation: Invocation, environ: Mapping[str, str]) -> Invocation:
     """`client.py cc` where cc is itself a link to a client: run what that link stands for, not a client by a client."""
     found = invocation.program
     if os.sep not in found:
         found = next(_on_path(found, environ), "")
-    if not found or not os.path.islink(found) or not _is_client(found):
+    if not found or not os.path.islink(found) or os.path.basename(found) == "client.py" or not _is_client(found):
         return invocation
     program, shown_as = _shadowed(found, environ)
     return replace(invocation, program=program, shown_as=shown_as)

@@ -21,6 +21,8 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 OUTPUT_WINDOW_BYTES = 1 << 20
 INPUT_WINDOW_BYTES = 64 << 10
 
+_LONGEST_DRAIN_S = 2_000_000
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -109,6 +111,8 @@ def _check(given: dict[str, Any]) -> None:
     for name, kinds in plain.items():
         if not isinstance(given[name], kinds):
             raise ValueError(f"{name} is of the wrong type")
+    if not 0 <= given["drain_s"] <= _LONGEST_DRAIN_S or not 0 <= given["umask"] <= 0o777:
+        raise ValueError("drain_s or umask is beyond all bounds")
     _check_tuple("argv", given["argv"], bytes)
     _check_tuple("ignored", given["ignored"], int)
     if given["env"] is not None:
@@ -130,6 +134,8 @@ def _check_tuple(name: str, value: Any, kind: type) -> None:
 
 
 def _stream(fd: int, item: Any) -> Stream:
+    if not isinstance(item, tuple) or len(item) != 2:
+        raise ValueError("a stream is of the wrong type")
     kind, group = item
     if kind not in (NULL, PIPE, TTY, CLOSED) or not isinstance(group, int) or not 0 <= group <= fd:
         raise ValueError("a stream is of the wrong type")
@@ -139,13 +145,17 @@ def _stream(fd: int, item: Any) -> Stream:
 def _terminal(item: Any) -> Terminal | None:
     if item is None:
         return None
+    if not isinstance(item, tuple) or len(item) != 3:
+        raise ValueError("a terminal is of the wrong type")
     size, attributes, platform = item
     _check_tuple("size", size, int)
     if len(size) != 4 or not isinstance(platform, str):
         raise ValueError("a terminal is of the wrong type")
     if attributes is not None:
+        if not isinstance(attributes, tuple) or len(attributes) != 5:
+            raise ValueError("a terminal is of the wrong type")
         *flags, characters = attributes
         _check_tuple("attributes", tuple(flags), int)
-        if len(flags) != 4 or not isinstance(characters, bytes):
+        if not isinstance(characters, bytes):
             raise ValueError("a terminal is of the wrong type")
     return Terminal(size, attributes, platform)

@@ -30,11 +30,11 @@ def under_own_name(program: bytes, called_as: bytes) -> tuple[bytes, bytes]:
     name = os.path.basename(called_as)
     if b"clang" in os.path.basename(os.path.realpath(program, strict=True)):
         return program, called_as
+    if _is_script(program):
+        return program, program
     folder = system.private_folder("names", hashlib.sha256(program).hexdigest()[:16])
     link = os.path.join(os.fsencode(folder), name)
     if not _points_at(link, program):
-        if _is_script(program):
-            return program, program
         _make_link(program, link)
     return link, link
 

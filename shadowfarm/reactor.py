@@ -10,11 +10,15 @@ import heapq
 import itertools
 import os
 import selectors
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
 Callback = Callable[[], None]
+
+# poll(2) counts milliseconds in 31 bits; a wait that ends early is only one turn more.
+_LONGEST_WAIT_S = 1e6
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
@@ -41,6 +45,7 @@ class Reactor:
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._posted: deque[Callback] = deque()
+        self._wake_lock = threading.Lock()
         self._wake_read, self._wake_write = -1, -1
 
     def watch(self, fd: int, callback: Callback, events: int = READ) -> None:
@@ -78,26 +83,31 @@ class Reactor:
     def post(self, callback: Callback) -> None:
         """Have the loop's thread call back; callable from any thread. A closed loop drops it."""
         self._posted.append(callback)
-        try:
-            os.write(self._wake_write, b"!")
-        except OSError:
-            pass  # full: the loop is about to wake anyway; closed: nobody is left to care
+        with self._wake_lock:
+            if self._wake_write >= 0:
+                try:
+                    os.write(self._wake_write, b"!")
+                except BlockingIOError:
+                    pass  # full: the loop is about to wake anyway
 
     def turn(self, at_most_s: float | None = None) -> None:
         """Wait until something is due, at most `at_most_s` seconds (None: for ever), and call back."""
         for key, _ in self._selector.select(self._patience(at_most_s)):
-            # A callback of this very turn may have ended the watch of another.
-            if self._selector.get_map().get(key.fd) is not None:
+            # A callback of this very turn may have ended the watch of another, and the number be watched anew.
+            unchanged = self._selector.get_map().get(key.fd) is key
+            if unchanged:
                 key.data()
         self._run_timers()
 
     def close(self) -> None:
         """Let go of all descriptors; those that were watched stay open."""
         self._selector.close()
-        for fd in (self._wake_read, self._wake_write):
-            if fd >= 0:
-                os.close(fd)
-        self._wake_read = self._wake_write = -1
+        # Under the lock, lest another thread writes to a number that means something else by then.
+        with self._wake_lock:
+            for fd in (self._wake_read, self._wake_write):
+                if fd >= 0:
+                    os.close(fd)
+            self._wake_read = self._wake_write = -1
 
     def _patience(self, at_most_s: float | None) -> float | None:
         while self._timers and self._timers[0][2].callback is None:
@@ -105,7 +115,7 @@ class Reactor:
         if not self._timers:
             return at_most_s
         left = max(0.0, self._timers[0][0] - time.monotonic())
-        return left if at_most_s is None else min(left, at_most_s)
+        return min(left, _LONGEST_WAIT_S if at_most_s is None else at_most_s)
 
     def _run_timers(self) -> None:
         now = time.monotonic()

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .argpaths import paths_in
 from .config import Config, matches
 
 # Folders that belong to a machine's system: the same on every machine by its set-up, not by the shared workspace.
@@ -70,26 +71,16 @@ def outside(args: Sequence[str], cwd: str, shared: Sequence[str]) -> str:
     """
     if not shared:
         return ""
-    roots = (*shared, *SYSTEM_FOLDERS)
+    shared = [os.path.normpath(folder) for folder in shared]
     if not _within(cwd, shared):
         return cwd
+    roots = (*shared, *SYSTEM_FOLDERS)
     for arg in args:
-        path = _path_in(arg, cwd)
-        if path and not _within(path, roots):
-            return path
+        for path in paths_in(arg):
+            whole = os.path.normpath(os.path.join(cwd, path))
+            if not _within(whole, roots):
+                return whole
     return ""
-
-
-def _path_in(arg: str, cwd: str) -> str:
-    """The path that an argument names, absolute and normal: /p, -I/p, --x=/p, @/p, and what leaves cwd by `..`."""
-    slash = arg.find("/")
-    if slash < 0:
-        return ""
-    if slash > 0 and not (arg[0] in "-@" or arg[slash - 1] in "=,:"):
-        return os.path.normpath(os.path.join(cwd, arg)) if ".." in arg else ""
-    if arg[0] == "-" and ".." in arg[:slash]:
-        return os.path.normpath(os.path.join(cwd, arg[arg.find("..") :]))
-    return os.path.normpath(arg[slash:])
 
 
 def _within(path: str, folders: Sequence[str]) -> bool:

@@ -115,13 +115,18 @@ class Session(threading.Thread):
             self._fd = self._link.fileno()
             self._reactor.watch(self._fd, self._serve)
             while not self._hung_up or self._execution is not None:
-                self._reactor.turn(0 if self._link.more else None)
+                try:
+                    self._reactor.turn(0 if self._link.more else None)
+                except EOFError:
+                    self._link.close()
                 if self._link.more:
                     self._serve()
                 if self._link.closed:
                     self._hang_up()
         finally:
             self._sock.close()
+            if self._execution is not None:
+                self._execution.kill(0)  # a defect has brought us here
             if self._ticket is not None:
                 self.worker.slots.give_back(self._ticket)
             self._reactor.close()
