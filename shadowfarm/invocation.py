@@ -72,8 +72,10 @@ def _shadowed(called_as: str, environ: Mapping[str, str]) -> tuple[str, str]:
 
 def _whole(path: str) -> str:
     whole = os.path.join(os.getcwd(), path)
+    normal = os.path.normpath(whole)
     # What leads up again may lead through a link, which only the kernel can follow.
-    return whole if os.pardir in path.split(os.sep) else os.path.normpath(whole)
+    same = os.path.realpath(os.path.dirname(whole)) == os.path.realpath(os.path.dirname(normal))
+    return normal if same else whole
 
 
 def _renamed(called_as: str, environ: Mapping[str, str]) -> str:
