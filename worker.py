@@ -10,6 +10,11 @@ if __name__ == "__main__":
     from shadowfarm import venv
 
     venv.use(_root)
-    from shadowfarm.workerd import main
+    try:
+        from shadowfarm.workerd import main
+    except ModuleNotFoundError as error:
+        told = venv.missing(error)
+        print(told.line(), file=sys.stderr)
+        sys.exit(told.status)
 
     main(sys.argv)

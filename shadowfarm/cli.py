@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from . import __version__, invocation, statuses
+from . import __version__, invocation, statuses, venv
 from .config import Config, find, load
-from .errors import FarmError, NotStarted, UsageError
+from .errors import FarmError, NotStarted
 from .invocation import Invocation
 from .routing import Route, route
 
@@ -58,7 +58,7 @@ def _run_remotely(config: Config, called: Invocation, where: Route) -> int:
         from .dispatch import Dispatch
         from .signals import Interrupted
     except ModuleNotFoundError as error:
-        raise _missing(error) from error
+        raise venv.missing(error) from error
 
     closed = system.fill_closed()
     plan = streams.plan(closed, where.stdin)
@@ -80,15 +80,6 @@ def _run_remotely(config: Config, called: Invocation, where: Route) -> int:
     if result.signal:
         return signals.die_by(result.signal)
     return result.code
-
-
-def _missing(error: ModuleNotFoundError) -> FarmError:
-    if error.name not in ("rpyc", "plumbum"):
-        raise error
-    return UsageError(
-        f"{sys.executable} has no {error.name}",
-        "Make the environment that the README tells of, or install the package for this Python.",
-    )
 
 
 def _spec(config: Config, called: Invocation, where: Route, plan: Plan, ignored: tuple[int, ...]) -> JobSpec:

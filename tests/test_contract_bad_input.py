@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import zlib
 
 import pytest
 
-from .conftest import Farm, Worker, can_unshare_mounts
+from .conftest import ROOT, Farm, Worker, can_unshare_mounts
 
 
 def one_line(shown: subprocess.CompletedProcess[bytes], status: int) -> str:
@@ -155,6 +157,18 @@ def test_a_zip_bomb_is_refused_without_inflating_it(farm: Farm) -> None:
         peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
     assert peak < 150_000
     assert farm.run("echo", "x").stdout == b"x\n"
+
+
+@pytest.mark.parametrize("script", ["client.py", "worker.py"])
+def test_a_python_without_rpyc_is_told_with_its_cure(farm: Farm, script: str) -> None:
+    copy = farm.folder / f"copy-{script}"
+    shutil.copytree(ROOT / "shadowfarm", copy / "shadowfarm")
+    shutil.copy(ROOT / script, copy)
+    # Without site, Python finds none of the packages that are installed for it.
+    command = [sys.executable, "-S", copy / script, "whatever"]
+    shown = subprocess.run(command, env=farm.env, capture_output=True, check=False, timeout=30)
+    line = one_line(shown, 109)
+    assert "has no" in line and "README" in line
 
 
 def test_a_command_in_a_folder_that_was_removed_runs_as_it_would_here(farm: Farm) -> None:
