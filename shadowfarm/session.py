@@ -6,19 +6,42 @@ import os
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from . import PROTOCOL, naming, spawn, statuses
 from .channel import WireError
+from .console import Console
 from .execution import Execution, Limits
 from .job import JobSpec
 from .reactor import Reactor
 from .remap import remapped
-from .slots import Ticket
+from .slots import Slots, Ticket
 from .wire import Link, PeerService
+from .workerfile import WorkerFile
 
-if TYPE_CHECKING:
-    from .server import Worker
+
+class Host(Protocol):
+    """What a session needs of its worker; all may be used from the session's thread."""
+
+    settings: WorkerFile
+    slots: Slots
+    console: Console
+    draining: bool
+
+    def next_number(self) -> int:
+        """The number of the next job, for the console and for its mark."""
+
+    def mark(self, number: int) -> bytes:
+        """What SHADOWFARM_JOB is for a job."""
+
+    def spawner_socket(self) -> socket.socket:
+        """Where jobs are passed to. Raises: OSError."""
+
+    def job_done(self) -> None:
+        """A job has ended for good."""
+
+    def ended(self, session: Session) -> None:
+        """A session has ended."""
 
 
 class WorkerService(PeerService):
@@ -76,7 +99,7 @@ class Session(threading.Thread):
     All is done in this thread, but for `wake`, which any thread may call.
     """
 
-    def __init__(self, worker: Worker, sock: socket.socket, peer: str) -> None:
+    def __init__(self, worker: Host, sock: socket.socket, peer: str) -> None:
         super().__init__(name=f"session with {peer}", daemon=True)
         self.worker = worker
         self._peer = peer
