@@ -181,3 +181,15 @@ def test_a_compilers_diagnostics_are_the_same_as_here(farm: Farm) -> None:
     far = call(farm, program, "-Wall", "-c", "wrong.c")
     near = subprocess.run(["gcc", "-Wall", "-c", "wrong.c"], cwd=farm.work, capture_output=True, check=False)
     assert (far.returncode, far.stdout, far.stderr) == (near.returncode, near.stdout, near.stderr)
+
+
+@pytest.mark.skipif(not shutil.which("ccache") or not shutil.which("gcc"), reason="ccache or gcc is missing")
+def test_ccache_sends_its_misses_by_ccache_prefix(farm: Farm) -> None:
+    (farm.work / "cached.c").write_text("int cached(void) { return 1; }\n")
+    before = len(farm.workers[0].jobs)
+    given = {"CCACHE_PREFIX": str(CLIENT), "CCACHE_DIR": str(farm.folder / "ccache")}
+    for name in ("miss.o", "hit.o"):
+        assert call(farm, "ccache", "gcc", "-c", "cached.c", "-o", name, env=given).returncode == 0
+    assert (farm.work / "miss.o").read_bytes() == (farm.work / "hit.o").read_bytes()
+    (job,) = farm.workers[0].jobs[before:]
+    assert "cached" in job or ".i" in job
