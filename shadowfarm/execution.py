@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import sys
 import time
@@ -59,6 +60,8 @@ class Execution:
         self._input: InputPump | None = None
         self._control: socket.socket | None = None
         self._result: JobResult | None = None
+        self._mark = b""
+        self._pid = -1
         self._signalled = False
         self._timed_out = False
         self._drain: Timer | None = None
@@ -68,6 +71,7 @@ class Execution:
 
     def start(self, source: socket.socket, command: spawn.Command) -> None:
         """Have the spawner at `source` start the job. Raises: OSError: no descriptors left, or no spawner."""
+        self._mark = command.mark
         with ExitStack() as job_ends, ExitStack() as on_failure:
             descriptors: list[int] = []
             streams, terminal = self._open_streams(descriptors, job_ends, on_failure)
@@ -199,10 +203,12 @@ class Execution:
         assert self._control is not None
         data = self._control.recv(spawn.MESSAGE.size)
         if not data:
+            self._kill_orphans()
             self._fail(statuses.LOST, "the worker's spawner process ended", "See the worker's console.")
             return
         kind, number = spawn.MESSAGE.unpack(data)
         if kind == spawn.STARTED:
+            self._pid = number
             self._tell("started", number)
         elif kind == spawn.STOPPED:
             self._tell("stopped", number)
@@ -213,6 +219,11 @@ class Execution:
             self._tell("not_started", status, what, cure)
             self._on_ended(what)
             self._finish()
+
+    def _kill_orphans(self) -> None:
+        """The spawner is gone, and nobody else ends its jobs: a client that runs this one again must find none left."""
+        for pid in system.job_processes(self._mark, self._pid):
+            system.kill(pid, signal.SIGKILL)
 
     def _ended(self, result: JobResult) -> None:
         self._drop_control()

@@ -121,6 +121,15 @@ def test_a_worker_killed_with_kill_9_leaves_nothing_running_and_its_client_says_
         wait_until(lambda: not alive(job) and not farm.job_processes, "the job's tree is gone", seconds=3)
 
 
+def test_a_spawner_killed_with_kill_9_leaves_nothing_running_and_is_replaced(farm_of) -> None:
+    farm = farm_of()
+    with farm.start("sh", "-c", "echo $PPID; setsid sleep 66 & sleep 66") as client:
+        os.kill(int(client.stdout.readline()), signal.SIGKILL)
+        assert client.wait(10) == 103
+        assert not farm.job_processes
+    assert farm.run("echo", "x").stdout == b"x\n"
+
+
 def test_ctrl_c_while_waiting_for_a_slot_ends_the_client_at_once(farm_of) -> None:
     farm = farm_of(numTasks=1)
     with farm.start("sh", "-c", "echo begun; exec sleep 60") as first:
