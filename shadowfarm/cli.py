@@ -66,13 +66,13 @@ def _run_remotely(config: Config, called: Invocation, where: Route) -> int:
     spec = _spec(config, called, where, plan, control.ignored)
     control.install()
     try:
-        result = Dispatch(config, where.workers, spec, plan, control).run()
+        result = Dispatch(config, where.workers, spec, plan, control, _warn).run()
     except Interrupted as interrupted:
         return signals.die_by(interrupted.number)
     except NotStarted as error:
         if error.final or not config.fallback:
             raise
-        print(f"shadowfarm: no worker took the job ({error.what}); running {called.program} here.", file=sys.stderr)
+        _warn(f"no worker took the job ({error.what}); running {called.program} here")
         control.restore()
         for fd in (fd for fd in range(3) if closed[fd]):
             os.close(fd)
@@ -126,7 +126,11 @@ def _tell_about(option: str) -> int:
 
 def _debug(config: Config, text: str) -> None:
     if config.debug or os.environ.get("SHADOWFARM_DEBUG"):
-        print(f"shadowfarm: {text}.", file=sys.stderr)
+        _warn(text)
+
+
+def _warn(text: str) -> None:
+    print(f"shadowfarm: {text}.", file=sys.stderr, flush=True)
 
 
 def _report(error: FarmError) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from . import statuses
 from .config import Config, matches
@@ -21,17 +21,29 @@ from .streams import Plan
 # write the same file.
 _LOST_PAUSE_S = 2.0
 
+_WARN_AFTER_S = 5.0
+
 
 class Dispatch:
     """One job's way through the farm."""
 
-    def __init__(self, config: Config, workers: Sequence[str], spec: JobSpec, plan: Plan, control: Control) -> None:
+    def __init__(
+        self,
+        config: Config,
+        workers: Sequence[str],
+        spec: JobSpec,
+        plan: Plan,
+        control: Control,
+        warn: Callable[[str], None],
+    ) -> None:
         self._config = config
         self._workers = workers
         self._spec = spec
         self._plan = plan
         self._control = control
         self._cooldown = Cooldown(config.cooldown_s)
+        self._warn = warn
+        self._warn_at = time.monotonic() + _WARN_AFTER_S
         self._deadline = time.monotonic() + config.timeout_s
         self._refusals: dict[str, NotStarted] = {}
 
@@ -51,8 +63,16 @@ class Dispatch:
             elif self._config.fallback or self._hopeless() or self._out_of_time():
                 raise self._summary()
             else:
+                self._warn_of_waiting()
                 pause(self._control, self._config.sleep_s)
                 self._refusals.clear()
+
+    def _warn_of_waiting(self) -> None:
+        """Tell once, after a while, what a client waits for that would otherwise look stuck."""
+        if time.monotonic() >= self._warn_at:
+            self._warn_at = self._deadline + _WARN_AFTER_S
+            left = self._deadline - time.monotonic()
+            self._warn(f"no worker takes the job ({self._summary().what}); trying for {left:.0f} s more")
 
     def _choose(self) -> Peer | None:
         open_addresses = [item for item in self._workers if item not in self._refusals]

@@ -99,6 +99,15 @@ def test_without_fallback_it_goes_on_trying_until_timeout(farm_of, dead_port: in
     assert not (farm.work / "must-not-exist").exists()
 
 
+def test_a_client_that_goes_on_trying_says_so_once(farm_of, dead_port: int) -> None:
+    farm = farm_of(0)
+    farm.configure("TIMEOUT = 8\nSLEEP = 0.2\nCOOLDOWN = 0", workers=(f"localhost:{dead_port}",))
+    shown = farm.run("true")
+    waiting, given_up = shown.stderr.decode().splitlines()
+    assert "connection refused" in waiting and "s more" in waiting
+    assert shown.returncode == 102 and "connection refused" in given_up
+
+
 def test_without_fallback_a_worker_that_comes_up_meanwhile_gets_the_job(farm_of) -> None:
     farm = farm_of(1)
     farm.configure("TIMEOUT = 30\nSLEEP = 0.1\nCOOLDOWN = 0")
