@@ -60,12 +60,17 @@ class Dispatch:
                     return self._run_on(peer)
                 except NotStarted as error:
                     self._refusals[peer.address] = error
-            elif self._config.fallback or self._hopeless() or self._out_of_time():
+            elif self._config.fallback or self._hopeless() or time.monotonic() >= self._deadline:
                 raise self._summary()
             else:
-                self._warn_of_waiting()
-                pause(self._control, self._config.sleep_s)
-                self._refusals.clear()
+                self._wait_for_another_round()
+
+    def _wait_for_another_round(self) -> None:
+        """Sleep, and forget the refusals, unless that would begin a round after the deadline."""
+        self._warn_of_waiting()
+        pause(self._control, min(self._config.sleep_s, self._deadline - time.monotonic()))
+        if time.monotonic() < self._deadline:
+            self._refusals.clear()
 
     def _warn_of_waiting(self) -> None:
         """Tell once, after a while, what a client waits for that would otherwise look stuck."""
@@ -109,10 +114,6 @@ class Dispatch:
                 raise
             pause(self._control, _LOST_PAUSE_S)
             raise NotStarted(error.what, error.cure, status=statuses.LOST) from error
-
-    def _out_of_time(self) -> bool:
-        """Whether another round would begin after the deadline, and find no time for any worker."""
-        return time.monotonic() + self._config.sleep_s >= self._deadline
 
     def _hopeless(self) -> bool:
         """Whether every worker said of the program itself that it cannot run, which waiting does not mend."""
