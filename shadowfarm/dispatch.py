@@ -99,6 +99,8 @@ class Dispatch:
         for address, failure in lookup.failures.items():
             self._refusals[address] = failure
             self._cooldown.down(address)
+        for peer in lookup.peers:
+            self._cooldown.up(peer.address)
         return lookup.peers
 
     def _run_on(self, peer: Peer) -> JobResult:

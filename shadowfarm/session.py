@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from . import PROTOCOL, naming, spawn, statuses
 from .channel import WireError
 from .console import Console
-from .execution import Execution, Limits
+from .execution import Execution, Limits, explain
 from .job import JobSpec
 from .reactor import Reactor
 from .remap import remapped
@@ -238,9 +238,7 @@ class Session(threading.Thread):
         try:
             command = self._command(spec)
         except OSError as error:
-            self._could_not_start(
-                spec, statuses.NOT_FOUND, f"{os.fsdecode(spec.program)} was not found there", str(error)
-            )
+            self._could_not_start(*explain(spawn.NO_EXEC, error.errno or 0, spec))
             return
         limits = Limits(settings.read_size, settings.timeout_read_s, settings.timeout_s)
         execution = Execution(spec, limits, self._link, self._reactor, ended=self._job_ended, done=self._job_done)
@@ -249,7 +247,7 @@ class Session(threading.Thread):
             execution.start(self.worker.spawner_socket(), command)
         except OSError as error:
             self._execution = None
-            self._could_not_start(spec, statuses.NO_WORKER, f"the worker cannot start a job: {error.strerror}", "")
+            self._could_not_start(statuses.NO_WORKER, f"the worker cannot start a job: {error.strerror}", "")
 
     def _command(self, spec: JobSpec) -> spawn.Command:
         """What the spawner is to execute, without its streams. Raises: OSError: the program is not there."""
@@ -269,7 +267,7 @@ class Session(threading.Thread):
         env[spawn.MARK] = self.worker.mark(self._number)
         return spawn.Command(program, argv, env, spec.cwd, spec.umask, spec.ignored, (-1, -1, -1), -1)
 
-    def _could_not_start(self, spec: JobSpec, status: int, what: str, cure: str) -> None:
+    def _could_not_start(self, status: int, what: str, cure: str) -> None:
         self._refuse(status, what, cure)
         self._job_ended(what)
         self._job_done()

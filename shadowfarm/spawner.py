@@ -260,7 +260,7 @@ class Spawner:
             job.kill_timer.cancel()
         job.kill_deadline = time.monotonic() + grace_ms / 1000 + _KILL_PATIENCE_S
         if grace_ms:
-            for pid in system.job_processes(job.command.mark, job.pid):
+            for pid in self._left(job):
                 system.kill(pid, signal.SIGTERM)
                 system.kill(pid, signal.SIGCONT)
             self._kill_after(job, grace_ms, _KILL_AGAIN_S)
